@@ -1,0 +1,1 @@
+"""User Analytics & Predictive Modeling Pipeline: the Dagster code location (see ``definitions.py``)."""

@@ -1,0 +1,87 @@
+"""Row counts across steps: nothing is lost or doubled between the raw files and a table.
+
+Put here: checks that compare counts of two places. Keep out: checks inside one table (``tables.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+CONSERVATION_CHECK = "every_record_accounted_for"
+RECONCILIATION_CHECK = "rows_reconcile"
+COMPLETE_CHECK = "files_complete"
+
+
+def conservation_check_spec() -> dg.AssetCheckSpec:
+    """Blocking check of the manifest's law, per file and in total, and of the chunks' rows against it."""
+    return dg.AssetCheckSpec(
+        CONSERVATION_CHECK,
+        asset="event_chunks",
+        blocking=True,
+        description="Per file and in total: records seen = loaded + duplicates + quarantined; the chunk files hold the "
+        "loaded rows, the quarantine holds the refused ones.",
+    )
+
+
+def check_conservation(manifest: dict[str, Any], chunk_rows: int, quarantine_rows: int) -> dg.AssetCheckResult:
+    """Judge a manifest against rows counted in the published files by other code than the writer's."""
+    unbalanced = [
+        entry["path"]
+        for entry in manifest["files"]
+        if entry["records_seen"] != entry["loaded"] + entry["duplicates"] + entry["quarantined"]
+    ]
+    total = manifest["total"]
+    sums_match = all(
+        total[name] == sum(entry[name] for entry in manifest["files"])
+        for name in ("records_seen", "loaded", "duplicates", "quarantined")
+    )
+    passed = not unbalanced and sums_match and chunk_rows == total["loaded"] and quarantine_rows == total["quarantined"]
+    return dg.AssetCheckResult(
+        check_name=CONSERVATION_CHECK,
+        passed=passed,
+        metadata={
+            "unbalanced_files": unbalanced,
+            "total_equals_sum_of_files": sums_match,
+            "loaded": total["loaded"],
+            "rows_in_chunks": chunk_rows,
+            "quarantined": total["quarantined"],
+            "rows_in_quarantine": quarantine_rows,
+        },
+    )
+
+
+def complete_check_spec() -> dg.AssetCheckSpec:
+    """Warning when a file ended in the middle of its data."""
+    return dg.AssetCheckSpec(
+        COMPLETE_CHECK, asset="event_chunks", description="No file ended in the middle of an array or a record."
+    )
+
+
+def check_complete(manifest: dict[str, Any]) -> dg.AssetCheckResult:
+    """Name the files that ended early; their complete records are loaded."""
+    cut = [entry["path"] for entry in manifest["files"] if "truncated" in entry["irregularities"]]
+    return dg.AssetCheckResult(
+        check_name=COMPLETE_CHECK,
+        passed=not cut,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"truncated_files": cut, "remedy": "Download these files again and materialize the year again."},
+    )
+
+
+def reconciliation_check_spec(asset: str, against: str) -> dg.AssetCheckSpec:
+    """Blocking check that the rows an asset accounts for are those of another place."""
+    return dg.AssetCheckSpec(
+        RECONCILIATION_CHECK, asset=asset, blocking=True, description=f"Accounts for exactly the rows of {against}."
+    )
+
+
+def check_reconciliation(asset: str, *, expected: int, actual: int) -> dg.AssetCheckResult:
+    """Compare two counts."""
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=RECONCILIATION_CHECK,
+        passed=expected == actual,
+        metadata={"expected": expected, "actual": actual, "difference": actual - expected},
+    )

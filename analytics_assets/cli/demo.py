@@ -1,0 +1,309 @@
+"""``analytics demo``: every asset materialized, with a progress display and a summary at the end.
+
+Put here: the order of runs and what a person sees. Keep out: what assets do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from analytics_assets.cli.environment import prepare_dagster_home
+from analytics_assets.core.errors import explained_os_errors
+from analytics_assets.core.files import read_json
+from analytics_assets.core.lake import Lake
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from analytics_assets.sample.generator import SampleConfig
+
+POLL_SECONDS = 0.5
+"""Time between two looks at a run's event log."""
+
+DEMO_TAG = "analytics/demo"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run configuration that leaves the terminal to the progress display; the event log still holds everything."""
+
+console = Console()
+
+
+@dataclass
+class Outcome:
+    """What became of all runs.
+
+    Parameters
+    ----------
+    failures : list of str
+        Steps and runs that failed, with their message.
+    checks_passed : int
+        Asset checks that passed.
+    checks_failed, warnings : list of str
+        Asset checks that did not, by severity.
+    """
+
+    failures: list[str] = field(default_factory=list)
+    checks_passed: int = 0
+    checks_failed: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def success(self) -> bool:
+        """Whether every run succeeded and every check passed, warnings aside."""
+        return not self.failures and not self.checks_failed
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Progress]:
+    """Progress bars on a terminal; elsewhere nothing moves and lines are printed instead (see `_say`)."""
+    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+def _say(text: str) -> None:
+    if not console.is_terminal:
+        console.print(text, highlight=False)
+
+
+def generate_sample(lake: Lake, config: SampleConfig) -> None:
+    """Write synthetic exports with a progress display."""
+    from analytics_assets.sample.generator import write_sample
+
+    console.print(f"Generating about {config.events:,} synthetic events into {lake.raw()}", highlight=False)
+    with _bars() as bars, explained_os_errors(lake.raw()):
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        truth = write_sample(lake.raw(), config, report)
+    total = truth["total"]
+    _say(f"  {total['records']:,} records written")
+
+
+def run_demo(lake: Lake, events: int) -> int:
+    """Materialize everything; return the exit code (0 only when all runs and checks are good)."""
+    started = time.monotonic()
+    if not lake.raw_years():
+        from analytics_assets.sample.generator import SampleConfig
+
+        generate_sample(lake, SampleConfig(events=events))
+    with explained_os_errors(lake.root):
+        prepare_dagster_home(lake)
+    import dagster as dg
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    outcome = Outcome()
+    with dg.DagsterInstance.get() as instance:
+        for year in lake.raw_years():
+            _run(instance, outcome, f"Year {year}", _yearly_steps(), partial(_yearly, instance, year))
+        if outcome.success:
+            _run(instance, outcome, "Models and reports", _model_steps(), partial(_models, instance))
+    _print_summary(lake, outcome, time.monotonic() - started)
+    return 0 if outcome.success else 1
+
+
+def _yearly_steps() -> int:
+    from analytics_assets.definitions import defs
+
+    return len(defs.resolve_job_def("yearly_job").graph.node_dict)
+
+
+def _model_steps() -> int:
+    return len(models_job_definition().graph.node_dict)
+
+
+def _yearly(instance: dg.DagsterInstance, year: str, tags: dict[str, str]) -> bool:
+    from analytics_assets.definitions import defs
+
+    job = defs.resolve_job_def("yearly_job")
+    result = job.execute_in_process(
+        instance=instance, partition_key=year, tags=tags, run_config=QUIET, raise_on_error=False
+    )
+    return result.success
+
+
+def models_job_definition() -> dg.JobDefinition:
+    """The models job, as step processes rebuild it."""
+    from analytics_assets.definitions import defs
+
+    return defs.resolve_job_def("models_job")
+
+
+def _models(instance: dg.DagsterInstance, tags: dict[str, str]) -> bool:
+    """Run the models job with each model in a process of its own."""
+    import dagster as dg
+
+    with dg.execute_job(
+        dg.reconstructable(models_job_definition), instance=instance, tags=tags, run_config=QUIET, raise_on_error=False
+    ) as result:
+        return result.success
+
+
+def _run(
+    instance: dg.DagsterInstance, outcome: Outcome, title: str, steps: int, launch: Callable[[dict[str, str]], bool]
+) -> None:
+    """Launch one run in a thread of its own and follow its event log."""
+    marker = uuid.uuid4().hex
+    errors: list[BaseException] = []
+    succeeded: list[bool] = []
+
+    def work() -> None:
+        try:
+            succeeded.append(launch({DEMO_TAG: marker}))
+        except BaseException as error:  # shown below, in the thread that the user sees
+            errors.append(error)
+
+    _say(title)
+    with _bars() as bars:
+        task = bars.add_task(title, total=steps)
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        follower = _Follower(instance, marker, outcome, lambda text: bars.update(task, advance=1, description=text))
+        while thread.is_alive():
+            thread.join(POLL_SECONDS)
+            follower.read()
+        follower.read()
+        bars.update(task, description=title)
+    if errors:
+        raise errors[0]
+    if not succeeded[0] and not outcome.failures:
+        outcome.failures.append(f"{title}: the run failed; see the Dagster UI")
+
+
+class _Follower:
+    """Read a run's events as they come and note steps, failures and checks."""
+
+    def __init__(
+        self, instance: dg.DagsterInstance, marker: str, outcome: Outcome, advance: Callable[[str], None]
+    ) -> None:
+        self._instance, self._marker, self._outcome, self._advance = instance, marker, outcome, advance
+        self._run_id: str | None = None
+        self._cursor: str | None = None
+
+    def read(self) -> None:
+        import dagster as dg
+
+        if self._run_id is None:
+            runs = self._instance.get_runs(dg.RunsFilter(tags={DEMO_TAG: self._marker}), limit=1)
+            if not runs:
+                return
+            self._run_id = runs[0].run_id
+        while True:
+            page = self._instance.get_records_for_run(self._run_id, self._cursor, limit=1000)
+            self._cursor = page.cursor
+            for record in page.records:
+                event = record.event_log_entry.dagster_event
+                if event is not None:
+                    self._note(event)
+            if not page.has_more:
+                return
+
+    def _note(self, event: dg.DagsterEvent) -> None:
+        import dagster as dg
+
+        kind = event.event_type
+        if kind == dg.DagsterEventType.STEP_SUCCESS:
+            seconds = event.step_success_data.duration_ms / 1000
+            self._advance(f"{event.step_key}")
+            _say(f"  {event.step_key}: done in {seconds:.1f} s")
+        elif kind == dg.DagsterEventType.STEP_FAILURE:
+            data = event.step_failure_data
+            error = data.error.cause or data.error if data.error else None
+            reason = data.user_failure_data.description if data.user_failure_data else error.message if error else ""
+            self._outcome.failures.append(f"{event.step_key}: {reason.strip() if reason else 'see the Dagster UI'}")
+        elif kind == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            evaluation = event.asset_check_evaluation_data
+            name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
+            if evaluation.passed:
+                self._outcome.checks_passed += 1
+            elif evaluation.severity == dg.AssetCheckSeverity.ERROR:
+                self._outcome.checks_failed.append(name)
+            else:
+                self._outcome.warnings.append(name)
+
+
+def _print_summary(lake: Lake, outcome: Outcome, seconds: float) -> None:
+    years = Table(title="Events by year" + (" (synthetic sample)" if lake.is_synthetic() else ""))
+    for heading in ("year", "records seen", "loaded", "duplicates", "quarantined", "sessions", "actors"):
+        years.add_column(heading, justify="left" if heading == "year" else "right")
+    for year in lake.ingested_years():
+        total = read_json(lake.manifest(year))["total"]
+        identity = read_json(lake.quality(year))["identity"] if lake.quality(year).is_file() else {}
+        counts = [total[name] for name in ("records_seen", "loaded", "duplicates", "quarantined")]
+        counts += [identity.get("sessions", 0), identity.get("actors", 0)]
+        years.add_row(year, *(f"{count:,}" for count in counts))
+    console.print(years)
+    if lake.analysis_results().is_file() and not outcome.failures:
+        results = read_json(lake.analysis_results())
+        models = Table(title="Models and headline figures")
+        models.add_column("figure")
+        models.add_column("value", justify="right")
+        for label, value in _headlines(results):
+            models.add_row(label, value)
+        console.print(models)
+    failed, warnings = len(outcome.checks_failed), len(outcome.warnings)
+    console.print(f"Checks: {outcome.checks_passed} passed, {failed} failed, {warnings} warnings", highlight=False)
+    for heading, entries in (
+        ("Failed", outcome.failures),
+        ("Check failed", outcome.checks_failed),
+        ("Warning", outcome.warnings),
+    ):
+        for entry in entries:
+            console.print(f"{heading}: {entry}", highlight=False, markup=False)
+    console.print(f"Results: {lake.root} (figures in {lake.analysis_results()})", highlight=False, soft_wrap=True)
+    console.print(
+        f"Took {seconds:.0f} s. Next: make up, then open http://127.0.0.1:3000 and http://127.0.0.1:8501",
+        highlight=False,
+    )
+
+
+def _headlines(results: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    wanted = (
+        "events",
+        "users",
+        "sessions",
+        "session_seconds_mean",
+        "session_seconds_median",
+        "event_session_seconds_mean",
+    )
+    for metric in results["metrics"]:
+        if metric["name"] in wanted and metric["value"] is not None:
+            value = metric["value"]
+            yield (
+                metric["label"],
+                f"{value:,} " + metric["unit"] if isinstance(value, int) else f"{value:,.1f} {metric['unit']}",
+            )
+    markov = results["models"].get("markov_chain", {})
+    for label, name in (
+        ("Markov chain, order 1: top-1 accuracy", "markov1_accuracy"),
+        ("Markov chain, order 2 with back-off: top-1 accuracy", "markov2_backoff_accuracy"),
+        ("Baseline, most frequent event", "most_frequent_accuracy"),
+        ("Baseline, repeating the current event", "repeat_accuracy"),
+    ):
+        if markov.get(name) is not None:
+            yield label, f"{markov[name]:.3f}"
+    kmeans = results["models"].get("kmeans_segments", {})
+    if kmeans:
+        yield "KMeans: segments", str(kmeans["segments"])
+        if kmeans["silhouette"] is not None:
+            yield (
+                "KMeans: silhouette (shuffled data)",
+                f"{kmeans['silhouette']:.3f} ({kmeans['shuffled_silhouette']:.3f})",
+            )
+        if kmeans["adjusted_rand_index"] is not None:
+            yield "KMeans: agreement with true personas (adjusted Rand index)", f"{kmeans['adjusted_rand_index']:.3f}"

@@ -1,0 +1,1 @@
+"""Pure computation: readers, summaries, features, models. Never imports Dagster; usable from a notebook."""

@@ -1,0 +1,60 @@
+"""The one error that users are meant to read: it names the place, the fact and the remedy."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class PipelineError(Exception):
+    """Input or surroundings that make a step impossible.
+
+    Parameters
+    ----------
+    place : str or Path
+        File or folder, with the position inside it where there is one.
+    fact : str
+        What is wrong there.
+    remedy : str
+        What to do about it.
+    """
+
+    def __init__(self, place: str | Path, fact: str, remedy: str) -> None:
+        self.place, self.fact, self.remedy = str(place), fact, remedy
+        super().__init__(f"{place}: {fact}. {remedy}")
+
+
+_REMEDIES = {
+    errno.ENOSPC: (
+        "no space left on the device",
+        "Free space there and run the step again; earlier results are untouched.",
+    ),
+    errno.EDQUOT: (
+        "the disk quota is used up",
+        "Free space there and run the step again; earlier results are untouched.",
+    ),
+    errno.EACCES: ("permission denied", "Give the user who runs the pipeline access to it and run the step again."),
+    errno.EPERM: (
+        "operation not permitted",
+        "Give the user who runs the pipeline access to it and run the step again.",
+    ),
+    errno.EROFS: (
+        "the file system is read-only",
+        "Mount it writable, or point ANALYTICS_DATA_DIR at a writable folder.",
+    ),
+}
+
+
+@contextlib.contextmanager
+def explained_os_errors(place: str | Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission into a `PipelineError`; other errors pass through."""
+    try:
+        yield
+    except OSError as error:
+        known = _REMEDIES.get(error.errno or 0)
+        if known is None:
+            raise
+        fact, remedy = known
+        raise PipelineError(error.filename or place, fact, remedy) from error

@@ -1,0 +1,56 @@
+"""The identity rules of an event as SQL that Spark and DuckDB read alike.
+
+Put here: null tokens, event time, person, actor, session key and order inside a session, each said once. Keep out:
+queries (``core/summaries.py``, ``core/features``). Every expression reads the columns of ``EVENT_CHUNKS`` after
+`null_normalized`.
+"""
+
+from __future__ import annotations
+
+from analytics_assets.schemas import EVENT_CHUNKS, NO_SESSION, Column
+
+
+def quoted(name: str, mark: str) -> str:
+    """Quote a column name with the engine's mark: a backtick for Spark, a double quote for DuckDB."""
+    return f"{mark}{name}{mark}"
+
+
+def null_normalized(column: Column, mark: str) -> str:
+    """The column with its null tokens read as null; a column without tokens is returned as it is."""
+    name = quoted(column.name, mark)
+    if not column.null_tokens:
+        return name
+    tokens = ", ".join("'" + token.replace("'", "''") + "'" for token in column.null_tokens)
+    return f"CASE WHEN {name} IN ({tokens}) THEN NULL ELSE {name} END"
+
+
+def normalized_select(mark: str) -> str:
+    """Select list of all chunk columns with null tokens as nulls, under their own names."""
+    return ", ".join(f"{null_normalized(c, mark)} AS {quoted(c.name, mark)}" for c in EVENT_CHUNKS.columns)
+
+
+TIME = "coalesce(event_time, client_event_time, server_received_time)"
+"""Time of an event."""
+
+PERSON = (
+    "CASE WHEN amplitude_id IS NOT NULL THEN concat('amplitude:', CAST(amplitude_id AS STRING)) "
+    "WHEN user_id IS NOT NULL THEN concat('user:', user_id) "
+    "WHEN device_id IS NOT NULL THEN concat('device:', device_id) END"
+)
+"""Whose session an event belongs to."""
+
+ACTOR = (
+    "CASE WHEN user_id IS NOT NULL THEN concat('user:', user_id) "
+    "WHEN device_id IS NOT NULL THEN concat('device:', device_id) "
+    "WHEN amplitude_id IS NOT NULL THEN concat('person:', CAST(amplitude_id AS STRING)) END"
+)
+"""Who acted: the real user, else the device."""
+
+SESSION_KEY = (
+    f"CASE WHEN session_id IS NOT NULL AND session_id <> {NO_SESSION} AND ({PERSON}) IS NOT NULL "
+    f"THEN concat({PERSON}, '|', CAST(session_id AS STRING)) END"
+)
+"""Identity of a session; null outside a session. ``session_id`` alone is not unique over persons."""
+
+SESSION_ORDER = "time ASC, event_id ASC NULLS LAST, uuid ASC"
+"""Order of events inside a session; the counter and the identity settle equal times."""

@@ -1,0 +1,1 @@
+"""From chunks to trusted tables: cleaning, sessions, actors, days, quality; DuckDB SQL over files."""

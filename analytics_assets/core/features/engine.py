@@ -1,0 +1,75 @@
+"""DuckDB over the lake's files.
+
+Put here: how a connection is opened and how chunks are read. Keep out: the queries of single tables.
+
+Aggregates over fractions are written on integers (microseconds) or in a stated order, because the order in which
+threads add up doubles would change the last bits from run to run.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from analytics_assets.core.expressions import normalized_select
+from analytics_assets.core.files import ROW_GROUP_ROWS, write_table
+from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK, Table
+
+MEMORY_LIMIT = "2GB"
+"""DuckDB's share: below it queries stay in memory, above it they spill to disk."""
+
+_TYPES = {"string": "VARCHAR", "int64": "BIGINT", "timestamp": "TIMESTAMP"}
+
+
+def open_engine(spill_folder: Path) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB that may spill into `spill_folder`; it neither loads nor fetches extensions."""
+    spill_folder.mkdir(parents=True, exist_ok=True)
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(spill_folder),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "threads": str(os.environ.get("ANALYTICS_THREADS") or os.cpu_count() or 1),
+        },
+    )
+
+
+def sql_list(paths: Sequence[Path]) -> str:
+    """File names as a SQL list of strings."""
+    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+
+
+def raw_chunks(files: Sequence[Path]) -> str:
+    """Relation of the chunks' 30 columns as delivered, named and typed through the files' own header."""
+    with files[0].open(encoding="utf-8", newline="") as stream:
+        header = next(csv.reader(stream))
+    columns = ", ".join(f"'{name}': '{_TYPES[EVENT_CHUNKS.column(name).type]}'" for name in header)
+    return (
+        f"read_csv({sql_list(files)}, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
+        f"nullstr = '{NULL_MARK}', columns = {{{columns}}}, timestampformat = '%Y-%m-%d %H:%M:%S.%f', "
+        "max_line_size = 33554432)"
+    )
+
+
+def normalized_chunks(files: Sequence[Path]) -> str:
+    """Relation of the chunks' columns with null tokens as nulls."""
+    quote = '"'
+    return f"(SELECT {normalized_select(quote)} FROM {raw_chunks(files)})"
+
+
+def parquet(files: Sequence[Path]) -> str:
+    """Relation of Parquet files of one table."""
+    return f"read_parquet({sql_list(files)})"
+
+
+def publish(engine: duckdb.DuckDBPyConnection, query: str, target: Path, table: Table) -> int:
+    """Run `query` and publish its rows as `table`; return the row count."""
+    names = ", ".join(f'"{name}"' for name in table.column_names)
+    reader = engine.sql(f"SELECT {names} FROM ({query})").to_arrow_reader(ROW_GROUP_ROWS)
+    return write_table(target, reader, table)

@@ -1,0 +1,86 @@
+"""Refused records with their exact bytes, as NDJSON.
+
+Put here: the format of a quarantine line, its writer and reader. Keep out: why a record is refused (``records.py``).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE_NAME = "refused.ndjson"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One refused record.
+
+    Parameters
+    ----------
+    reason, detail : str
+        Code of ``records.REASONS`` and a sentence.
+    file, member : str
+        Source file below the year's folder, and member of a zip archive (else empty).
+    start, end : int
+        Byte span in the decompressed stream, end exclusive.
+    raw : bytes
+        Exactly those bytes.
+    """
+
+    reason: str
+    detail: str
+    file: str
+    member: str
+    start: int
+    end: int
+    raw: bytes
+
+    def to_line(self) -> str:
+        """One NDJSON line, line end included."""
+        fields = {
+            "reason": self.reason,
+            "detail": self.detail,
+            "file": self.file,
+            "member": self.member,
+            "start": self.start,
+            "end": self.end,
+            "bytes_base64": base64.b64encode(self.raw).decode("ascii"),
+        }
+        return json.dumps(fields, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Refused:
+        """Read one NDJSON line."""
+        fields = json.loads(line)
+        fields["raw"] = base64.b64decode(fields.pop("bytes_base64"))
+        return cls(**fields)
+
+
+class QuarantineWriter:
+    """Write refused records to one file of a new folder and count them by reason."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._stream = (folder / FILE_NAME).open("w", encoding="ascii", newline="\n")
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, refused: Refused) -> None:
+        """Append one record."""
+        self._stream.write(refused.to_line())
+        self.reasons[refused.reason] += 1
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._stream.close()
+
+
+def read_quarantine(folder: Path) -> Iterator[Refused]:
+    """Yield every refused record of one year."""
+    for path in sorted(folder.glob("*.ndjson")):
+        with path.open(encoding="ascii") as stream:
+            for line in stream:
+                yield Refused.from_line(line)

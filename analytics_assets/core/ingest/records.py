@@ -1,0 +1,244 @@
+"""One decoded record to one CSV row, or the reason why not.
+
+Put here: types, times, identity and the reasons of refusal of a single record. Keep out: duplicates and conflicts
+between records (``identity.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
+
+from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK
+
+REASONS: dict[str, str] = {
+    "malformed_json": "The bytes are not JSON.",
+    "truncated": "The stream ends inside the record.",
+    "too_deep": "Nested deeper than 64 levels.",
+    "record_too_large": "Longer than 16 MiB.",
+    "not_an_object": "The array element is not an object.",
+    "missing_event_type": "event_type is absent, null or not text.",
+    "no_event_time": "None of event_time, client_event_time and server_received_time can be read.",
+    "bad_integer": "An id or counter is not a 64-bit integer.",
+    "number_out_of_range": "A number in the properties is beyond what JSON readers can hold.",
+    "lone_surrogate": "A text holds half of a surrogate pair and cannot be written as UTF-8.",
+    "null_mark": r"A value equals the text \N, which marks nulls in the chunks.",
+    "identity_conflict": "Another record with the same uuid and other content was preferred.",
+}
+"""Reason codes of the quarantine with their meaning."""
+
+SOURCE_FIELDS = frozenset(
+    """$insert_id $insert_key $schema adid amplitude_attribution_ids amplitude_event_type amplitude_id app city
+    client_event_time client_upload_time country data data_type device_brand device_carrier device_family device_id
+    device_manufacturer device_model device_type dma event_id event_properties event_time event_type
+    global_user_properties group_properties groups idfa ip_address is_attribution_event language library location_lat
+    location_lng os_name os_version partner_id paying plan platform processed_time region sample_rate
+    server_received_time server_upload_time session_id source_id start_version user_creation_time user_id
+    user_properties uuid version_name""".split()
+)
+"""The 55 keys of an Amplitude export record; any other key is reported in the manifest."""
+
+_NAMESPACE = uuid.UUID("6f2d7f0e-5f3a-5c1e-9b62-0f6a1c9d5e11")
+"""Namespace of derived uuids; changing it changes the identity of events that came without one."""
+
+_CANONICAL_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
+_COLON_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)([ T].*)")
+_INTEGER_TEXT = re.compile(r"-?\d{1,19}")
+_LONE_SURROGATE_HINT = re.compile(rb"\\u[dD][89a-fA-F]")
+_INT64 = range(-(2**63), 2**63)
+
+
+class Refusal(Exception):
+    """Why a record cannot be loaded: a code of `REASONS` and a detail for people."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Event:
+    """One accepted record.
+
+    Parameters
+    ----------
+    row : list of str
+        Values in the order of ``EVENT_CHUNKS``, nulls as the null mark.
+    uuid : str
+        Identity, as delivered or derived.
+    payload : bytes
+        16-byte digest of the whole record, independent of key order and number spelling.
+    uploaded : str
+        ``server_upload_time``, or empty: which of two conflicting records came first.
+    time : str
+        Time of the event.
+    """
+
+    row: list[str]
+    uuid: str
+    payload: bytes
+    uploaded: str
+    time: str
+
+
+def read_time(text: str) -> str | None:
+    """Normalize a time to ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC; None when it cannot be read.
+
+    Accepts a blank or ``T``, no fraction or up to nine digits (cut to microseconds), ``Z`` or an offset, and the
+    vendor's dates with colons of May 2022.
+    """
+    try:
+        if _CANONICAL_TIME.fullmatch(text):
+            datetime.fromisoformat(text)
+            return text
+        colon = _COLON_DATE.fullmatch(text)
+        moment = datetime.fromisoformat("{}-{}-{}{}".format(*colon.groups()) if colon else text)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+    return moment.isoformat(sep=" ", timespec="microseconds")
+
+
+def _number(value: Decimal) -> float:
+    return float(value)
+
+
+def json_text(value: Any) -> str:
+    """Serialize a nested value as JSON text that any reader reads back equal; ValueError beyond a double's range."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_number)
+
+
+def _payload(record: dict[str, Any]) -> bytes:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), default=_number)
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def _identity(record: dict[str, Any], payload: bytes) -> str:
+    given = record.get("uuid")
+    if isinstance(given, str) and given:
+        return given
+    insert_id = record.get("$insert_id")
+    if isinstance(insert_id, str) and insert_id:
+        parts = [record.get("app"), record.get("device_id"), insert_id]
+        return str(uuid.uuid5(_NAMESPACE, json_text(parts)))
+    return str(uuid.uuid5(_NAMESPACE, payload.hex()))
+
+
+class Normalizer:
+    """Turn decoded records into rows and count what had to be changed on the way.
+
+    Attributes
+    ----------
+    coerced : Counter of str
+        Values per column whose type or spelling was changed to the column's.
+    unreadable : Counter of str
+        Times per column that could not be read and became null.
+    unknown_keys : Counter of str
+        Records per key that is not one of `SOURCE_FIELDS`.
+    """
+
+    def __init__(self) -> None:
+        self.coerced: Counter[str] = Counter()
+        self.unreadable: Counter[str] = Counter()
+        self.unknown_keys: Counter[str] = Counter()
+        readers: dict[str, Callable[[str, Any], str | None]] = {
+            "string": self._text,
+            "int64": self._integer,
+            "timestamp": self._time,
+        }
+        nested = {"event_properties", "user_properties"}
+        self._columns = [(c.name, self._nested if c.name in nested else readers[c.type]) for c in EVENT_CHUNKS.columns]
+        self._places = {name: place for place, (name, _) in enumerate(self._columns)}
+
+    def __call__(self, record: Any, raw: bytes) -> Event:
+        """Normalize one record.
+
+        Parameters
+        ----------
+        record : Any
+            The decoded element.
+        raw : bytes
+            The bytes it came from.
+
+        Raises
+        ------
+        Refusal
+            The record cannot become a row.
+        """
+        if not isinstance(record, dict):
+            raise Refusal("not_an_object", f"the element is {type(record).__name__}")
+        event_type = record.get("event_type")
+        if not isinstance(event_type, str) or not event_type.strip():
+            raise Refusal("missing_event_type", f"event_type is {event_type!r}")
+        if _LONE_SURROGATE_HINT.search(raw):
+            self._check_surrogates(raw)
+        try:
+            payload = _payload(record)
+            values = [read(name, record.get(name)) for name, read in self._columns]
+        except (ValueError, OverflowError) as error:
+            raise Refusal("number_out_of_range", str(error)) from error
+        place = self._places
+        time = (
+            values[place["event_time"]] or values[place["client_event_time"]] or values[place["server_received_time"]]
+        )
+        if time is None:
+            raise Refusal("no_event_time", f"event_time is {record.get('event_time')!r}")
+        values[place["uuid"]] = _identity(record, payload)
+        if NULL_MARK in values:
+            raise Refusal("null_mark", rf"{EVENT_CHUNKS.columns[values.index(NULL_MARK)].name} is \N")
+        unknown = record.keys() - SOURCE_FIELDS
+        if unknown:
+            self.unknown_keys.update(unknown)
+        row = [NULL_MARK if value is None else value for value in values]
+        return Event(row, row[place["uuid"]], payload, values[place["server_upload_time"]] or "", time)
+
+    def _text(self, name: str, value: Any) -> str | None:
+        if value is None or isinstance(value, str):
+            return value
+        self.coerced[name] += 1
+        return json_text(value)
+
+    def _nested(self, name: str, value: Any) -> str | None:
+        return None if value is None else json_text(value)
+
+    def _integer(self, name: str, value: Any) -> str | None:
+        if value is None:
+            return None
+        number: int | None = None
+        if isinstance(value, int) and not isinstance(value, bool):
+            number = value
+        elif (isinstance(value, str) and _INTEGER_TEXT.fullmatch(value.strip())) or (
+            isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()
+        ):
+            number = int(value)
+            self.coerced[name] += 1
+        if number is None or number not in _INT64:
+            raise Refusal("bad_integer", f"{name} is {value!r}")
+        return str(number)
+
+    def _time(self, name: str, value: Any) -> str | None:
+        if value is None:
+            return None
+        time = read_time(value) if isinstance(value, str) else None
+        if time is None:
+            self.unreadable[name] += 1
+        elif time != value:
+            self.coerced[name] += 1
+        return time
+
+    @staticmethod
+    def _check_surrogates(raw: bytes) -> None:
+        # ijson reads a lone surrogate as "?"; the standard library keeps it, so that it can be seen.
+        try:
+            json.dumps(json.loads(raw), ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise Refusal("lone_surrogate", str(error)) from error

@@ -1,0 +1,1 @@
+"""Models: training, prediction and artefacts in open formats; usable without Dagster."""

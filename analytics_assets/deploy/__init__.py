@@ -1,0 +1,1 @@
+"""Deployment files: ``dagster.yaml`` for one machine."""

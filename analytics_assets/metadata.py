@@ -1,0 +1,77 @@
+"""Metadata of assets: column schemas, previews, common attributes.
+
+Put here: conversions from our declarations and tables to Dagster's metadata. Keep out: what an asset computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from analytics_assets.core.errors import PipelineError, explained_os_errors
+from analytics_assets.schemas import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OWNERS = ["team:analytics"]
+PREVIEW_ROWS = 8
+"""Rows of a preview: enough to see the shape, small in the event log."""
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """Dagster's column schema of a declared table."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                column.type,
+                description=f"{column.description} [{column.unit}]" if column.unit else column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def attributes(table: Table | None = None, *, layer: str, kinds: set[str]) -> dict[str, Any]:
+    """Owner, kinds, tags and declared schema in the form that asset decorators and specs take."""
+    metadata = {"dagster/column_schema": column_schema(table)} if table else {}
+    return {"owners": OWNERS, "kinds": kinds, "tags": {"layer": layer}, "metadata": metadata}
+
+
+def preview(rows: pa.Table) -> dg.MetadataValue[str]:
+    """The first rows as a Markdown table; cell texts are escaped and cut."""
+
+    def cell(value: object) -> str:
+        text = "" if value is None else str(value)
+        text = text if len(text) <= 60 else text[:59] + "…"
+        return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+    head = rows.slice(0, PREVIEW_ROWS)
+    lines = ["| " + " | ".join(head.column_names) + " |", "|" + " --- |" * len(head.column_names)]
+    lines += ["| " + " | ".join(cell(value) for value in row.values()) + " |" for row in head.to_pylist()]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def file_metadata(path: Path) -> dict[str, Any]:
+    """Where a table lies and how large it is."""
+    return {"path": dg.MetadataValue.path(str(path)), "size_bytes": path.stat().st_size}
+
+
+@contextlib.contextmanager
+def failing_clearly(place: Path) -> Iterator[None]:
+    """Turn errors that users can mend into a failure that names the place and the remedy, without retries."""
+    try:
+        with explained_os_errors(place):
+            yield
+    except PipelineError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={"place": error.place, "fact": error.fact, "remedy": error.remedy},
+            allow_retries=False,
+        ) from error

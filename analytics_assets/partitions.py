@@ -1,0 +1,28 @@
+"""The year partitions that every yearly asset shares.
+
+Put here: the one partitions definition and its first year. See https://docs.dagster.io/guides/build/partitions-and-backfills
+"""
+
+from __future__ import annotations
+
+import os
+
+import dagster as dg
+
+from analytics_assets.core.lake import Lake
+
+DEFAULT_FIRST_YEAR = "2024"
+FIRST_YEAR_VARIABLE = "ANALYTICS_FIRST_YEAR"
+
+
+def first_year(lake: Lake) -> str:
+    """``ANALYTICS_FIRST_YEAR``, else the earliest year folder under ``raw/``, else 2024."""
+    return os.environ.get(FIRST_YEAR_VARIABLE) or next(iter(lake.raw_years()), DEFAULT_FIRST_YEAR)
+
+
+event_years = dg.TimeWindowPartitionsDefinition(
+    start=first_year(Lake.default()),
+    fmt="%Y",
+    cron_schedule="0 0 1 1 *",
+    end_offset=1,  # without it the current year would exist only when it is over
+)
