@@ -1,0 +1,1 @@
+"""Tests of the synthetic sample export and its ground truth."""
