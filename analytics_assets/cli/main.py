@@ -55,7 +55,11 @@ def sample(events: int, years: str, users: int, seed: int, shape: str) -> None:
     from analytics_assets.sample.generator import SampleConfig
 
     config = SampleConfig(
-        years=tuple(int(year) for year in years.split(",")), events=events, users=users, seed=seed, shape=shape
+        years=tuple(int(year) for year in years.split(",")),
+        events=events,
+        users=users,
+        seed=seed,
+        shape="zip" if shape == "zip" else "array",
     )
     generate_sample(Lake.default(), config)
 

@@ -1,0 +1,139 @@
+"""The whole graph on generated exports: every figure equals the ground truth, and a re-run changes no byte."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from analytics_assets.core.files import read_json
+from analytics_assets.core.lake import Lake
+from analytics_assets.definitions import defs
+from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
+from analytics_assets_tests.conftest import Demo, run_analytics
+
+YEARS = ("2024", "2025")
+
+
+def results(lake: Lake) -> dict[str, object]:
+    return {metric["name"]: metric["value"] for metric in read_json(lake.analysis_results())["metrics"]}
+
+
+def test_demo_succeeds_and_says_what_it_did(demo: Demo) -> None:
+    assert demo.code == 0, demo.output
+    for text in ("synthetic", "records seen", "loaded", "duplicates", "quarantined", "0 failed", "make up"):
+        assert text in demo.output
+
+
+def test_every_asset_is_materialized_in_the_run_history(demo: Demo) -> None:
+    graph = defs.resolve_asset_graph()
+    with dg.DagsterInstance.from_config(str(demo.lake.dagster_home())) as instance:
+        for key in graph.get_all_asset_keys():
+            node = graph.get(key)
+            if not node.is_materializable:
+                observed = instance.fetch_observations(key, limit=10).records
+                assert {record.partition_key for record in observed} == set(YEARS)
+            elif node.partitions_def is None:
+                assert instance.get_latest_materialization_event(key) is not None, key
+            else:
+                assert set(instance.get_materialized_partitions(key)) == set(YEARS), key
+
+
+def test_all_published_files_exist(demo: Demo) -> None:
+    lake = demo.lake
+    for year in YEARS:
+        assert all(lake.summary(year, table.name).is_file() for table in SUMMARY_TABLES)
+        assert all(lake.feature(table.name, year).is_file() for table in FEATURE_TABLES)
+        assert lake.quality(year).is_file()
+    for model in ("markov_chain", "kmeans_segments"):
+        assert {"metrics.json", "card.md", "model.json"} <= {path.name for path in lake.model(model).iterdir()}
+    assert lake.spark_log().read_text().count("spark_dataset_overview") == len(YEARS)
+    assert not lake.staging().exists() or not any(lake.staging().glob("event_chunks-*"))
+
+
+def test_counts_equal_the_truth(demo: Demo) -> None:
+    truth = read_json(demo.lake.sample_truth())
+    for year in YEARS:
+        total, expected = read_json(demo.lake.manifest(year))["total"], truth["years"][year]
+        assert total["records_seen"] == expected["records"]
+        assert total["loaded"] == expected["events"]
+        assert total["duplicates"] == expected["duplicates"]
+        assert total["quarantined"] == expected["malformed"]
+    figures = results(demo.lake)
+    assert figures["events"] == truth["total"]["events"]
+    assert figures["sessions"] == truth["total"]["sessions"]
+    assert figures["users"] == truth["total"]["user_ids"]
+    assert figures["event_types"] == truth["total"]["event_types"]
+    assert figures["events_outside_year"] == truth["total"]["events_outside_year"]
+    assert truth["total"]["sessions_in_two_files"] >= 1, "the sample must hold a session that crosses New Year"
+
+
+def test_distributions_equal_the_truth(demo: Demo) -> None:
+    truth, figures = read_json(demo.lake.sample_truth())["total"], results(demo.lake)
+    durations = truth["session_duration_s"]
+    assert figures["session_seconds_mean"] == pytest.approx(durations["over_sessions"]["mean"])
+    assert figures["session_seconds_median"] == pytest.approx(durations["over_sessions"]["median"])
+    assert figures["event_session_seconds_mean"] == pytest.approx(durations["over_events"]["mean"])
+    assert figures["event_session_seconds_median"] == pytest.approx(durations["over_events"]["median"])
+    latency = truth["latency_ms"]["synchronised_clocks"]
+    assert figures["latency_ms_mean"] == pytest.approx(latency["mean"])
+    assert figures["latency_ms_p95"] == pytest.approx(latency["p95"])
+
+
+def test_every_metric_is_published_with_its_meaning(demo: Demo) -> None:
+    published = read_json(demo.lake.analysis_results())["metrics"]
+    assert [metric["name"] for metric in published] == list(METRICS)
+    assert all(metric["label"] and metric["population"] and metric["source"] for metric in published)
+    assert all(metric["value"] is not None for metric in published)
+
+
+def test_models_learn_something(demo: Demo) -> None:
+    models = read_json(demo.lake.analysis_results())["models"]
+    markov = models["markov_chain"]
+    assert markov["markov1_accuracy"] > markov["most_frequent_accuracy"]
+    assert markov["markov1_accuracy"] > markov["repeat_accuracy"]
+    assert models["kmeans_segments"]["silhouette"] > models["kmeans_segments"]["shuffled_silhouette"]
+    assert models["kmeans_segments"]["adjusted_rand_index"] > 0.3
+
+
+def test_an_event_can_be_traced_from_the_table_to_its_raw_bytes(demo: Demo) -> None:
+    """clean_events → chunk row → manifest span → bytes of the delivered file."""
+    import gzip
+
+    lake = demo.lake
+    [(uuid,)] = duckdb.execute(
+        f"SELECT uuid FROM '{lake.feature('clean_events', '2024')}' ORDER BY uuid LIMIT 1"
+    ).fetchall()
+    chunk = next(
+        entry
+        for entry in read_json(lake.manifest("2024"))["chunks"]
+        if uuid in (lake.chunks("2024") / entry["path"]).read_text()
+    )
+    [span] = chunk["sources"]
+    raw = gzip.decompress((lake.raw("2024") / span["file"]).read_bytes())[span["start"] : span["end"]]
+    assert f'"{uuid}"'.encode() in raw
+
+
+def digests(lake: Lake) -> dict[str, str]:
+    """Digest of every published file; the run history and the Spark log grow by nature."""
+    return {
+        path.relative_to(lake.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(lake.root.rglob("*"))
+        if path.is_file() and not {".dagster", ".staging"} & set(path.parts) and path != lake.spark_log()
+    }
+
+
+def test_a_second_run_is_byte_identical(demo: Demo, tmp_path: Path) -> None:
+    again = Lake(tmp_path / "again")
+    shutil.copytree(demo.lake.root, again.root, ignore=shutil.ignore_patterns(".dagster", ".staging"))
+    before = digests(again)
+    assert before == digests(demo.lake)
+    for folder in ("summaries", "features", "quality", "models", "chunks", "quarantine"):
+        shutil.rmtree(again.root / folder)
+    result = run_analytics("demo", data_dir=again.root)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert digests(again) == before
