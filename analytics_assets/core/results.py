@@ -52,9 +52,10 @@ def analysis_results(
     engine.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE steps AS
-        SELECT event_type AS from_event,
-            lead(event_type) OVER (PARTITION BY session_key ORDER BY {SESSION_ORDER}) AS to_event
+        SELECT event_type AS from_event, lead(event_type) OVER inside AS to_event,
+            row_number() OVER inside = 1 AS is_entry
         FROM events WHERE session_key IS NOT NULL
+        WINDOW inside AS (PARTITION BY session_key ORDER BY {SESSION_ORDER})
         """
     )
     manifests = {year: read_json(lake.manifest(year)) for year in years}
@@ -138,9 +139,10 @@ def _lists(engine: duckdb.DuckDBPyConnection, daily: str) -> dict[str, list[dict
         "top_events": ranked("event_type"),
         "top_transitions": "SELECT from_event, to_event, count(*) AS transitions FROM steps WHERE to_event IS NOT NULL "
         f"GROUP BY ALL ORDER BY transitions DESC, from_event, to_event LIMIT {TOP}",
-        "entry_events": "SELECT entry_event AS event_type, count(*) AS sessions FROM visits GROUP BY ALL "
+        "entry_events": "SELECT from_event AS event_type, count(*) AS sessions FROM steps WHERE is_entry GROUP BY ALL "
         f"ORDER BY sessions DESC, event_type LIMIT {TOP}",
-        "exit_events": "SELECT exit_event AS event_type, count(*) AS sessions FROM visits GROUP BY ALL "
+        "exit_events": "SELECT from_event AS event_type, count(*) AS sessions FROM steps WHERE to_event IS NULL "
+        "GROUP BY ALL "
         f"ORDER BY sessions DESC, event_type LIMIT {TOP}",
         "countries": ranked("country"),
         "device_families": ranked("device_family"),

@@ -6,7 +6,6 @@ session's life and settings (``resources/spark.py``), identity rules (``expressi
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.expressions import ACTOR, SESSION_KEY, SESSION_ORDER, TIME, null_normalized, quoted
+from analytics_assets.core.features.engine import chunk_header
 from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK, SUMMARY_TABLES, ColumnType, Table
 
 if TYPE_CHECKING:
@@ -53,32 +52,11 @@ class SummaryResult:
 
 
 def header_schema(files: list[Path]) -> StructType:
-    """Spark schema in the order of the files' own header.
-
-    Raises
-    ------
-    PipelineError
-        A header lacks a declared column, or two files differ.
-    """
+    """Spark schema in the order of the files' own header, which must hold the declared columns."""
     from pyspark.sql.types import StructType
 
-    remedy = "Materialize event_chunks again for this year."
-    headers = {}
-    for path in files:
-        with path.open(encoding="utf-8", newline="") as stream:
-            headers[path] = next(csv.reader(stream), [])
-    names = headers[files[0]]
-    missing = [name for name in EVENT_CHUNKS.column_names if name not in names]
-    if missing:
-        raise PipelineError(files[0], f"the header lacks {', '.join(missing)}", remedy)
-    for path, other in headers.items():
-        if other != names:
-            raise PipelineError(path, f"its header differs from that of {files[0].name}", remedy)
     declared = {field.name: field for field in EVENT_CHUNKS.spark_schema()}
-    unknown = [name for name in names if name not in declared]
-    if unknown:
-        raise PipelineError(files[0], f"the header has undeclared columns {', '.join(unknown)}", remedy)
-    return StructType([declared[name] for name in names])
+    return StructType([declared[name] for name in chunk_header(files)])
 
 
 def read_chunks(spark: SparkSession, files: list[Path]) -> DataFrame:
@@ -185,20 +163,27 @@ def _activity() -> list:
 
 
 def session_behavior(events: DataFrame) -> DataFrame:
-    """Distributions of session measures over sessions and over events: see ``SPARK_SESSION_BEHAVIOR``."""
-    inside = events.where("session_key IS NOT NULL")
-    sessions = inside.groupBy("session_key").agg(*_session_measures())
-    per_event = inside.select("session_key").join(sessions, "session_key")
-    weighted = sessions.selectExpr("'sessions' AS weighting", "*").unionByName(
-        per_event.selectExpr("'events' AS weighting", "*")
+    """Distributions of session measures over sessions and over events: see ``SPARK_SESSION_BEHAVIOR``.
+
+    Equal values are first counted as integers, then every sum of reals runs in the order of the values: the last bit
+    does not depend on how the events are spread over files and threads.
+    """
+    sessions = events.where("session_key IS NOT NULL").groupBy("session_key").agg(*_session_measures())
+    values = sessions.selectExpr(
+        "events", "stack(3, 'duration_seconds', duration_us, 'events', events, 'event_types', event_types)"
+    ).toDF("events", "measure", "value")
+    counted = values.groupBy("measure", "value").agg(*_weights())
+    weighted = counted.selectExpr(
+        "measure",
+        "CAST(value AS DOUBLE) / CASE WHEN measure = 'duration_seconds' THEN 1e6D ELSE 1D END AS value",
+        "stack(2, 'sessions', sessions, 'events', events) AS (weighting, times)",
     )
-    measures = weighted.selectExpr(
-        "weighting",
-        "stack(3, 'duration_seconds', duration_seconds, 'events', CAST(events AS DOUBLE),"
-        " 'event_types', CAST(event_types AS DOUBLE)) AS (measure, value)",
+    ordered = (
+        "OVER (PARTITION BY measure, weighting ORDER BY value ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
     )
+    centred = weighted.selectExpr("*", f"sum(value * times) {ordered} / sum(times) {ordered} AS mean_value")
     return (
-        measures.groupBy("measure", "weighting")
+        centred.groupBy("measure", "weighting")
         .agg(*_distribution())
         .selectExpr(
             "measure",
@@ -220,21 +205,27 @@ def _session_measures() -> list:
     from pyspark.sql import functions as F
 
     return [
-        F.expr("timestampdiff(MICROSECOND, min(time), max(time)) / 1e6D").alias("duration_seconds"),
+        F.expr("timestampdiff(MICROSECOND, min(time), max(time))").alias("duration_us"),
         F.count(F.lit(1)).alias("events"),
         F.countDistinct("event_type").alias("event_types"),
     ]
+
+
+def _weights() -> list:
+    from pyspark.sql import functions as F
+
+    return [F.count(F.lit(1)).alias("sessions"), F.sum("events").alias("events")]
 
 
 def _distribution() -> list:
     from pyspark.sql import functions as F
 
     return [
-        F.count(F.lit(1)).alias("observations"),
-        F.avg("value").alias("mean"),
-        F.stddev_samp("value").alias("std"),
+        F.sum("times").alias("observations"),
+        F.min("mean_value").alias("mean"),
+        F.expr("sqrt(sum(times * pow(value - mean_value, 2)) / nullif(sum(times) - 1, 0))").alias("std"),
         F.min("value").alias("min"),
-        F.expr("percentile(value, array(0.25D, 0.5D, 0.75D, 0.95D))").alias("quantiles"),
+        F.expr("percentile(value, array(0.25D, 0.5D, 0.75D, 0.95D), times)").alias("quantiles"),
         F.max("value").alias("max"),
     ]
 

@@ -34,7 +34,7 @@ class SparkResource(dg.ConfigurableResource):
     """
 
     master: str = Field(default="local[*]", description="Spark master: local[*], or the URL of a cluster.")
-    driver_memory: str = Field(default="4g", description="Heap of the driver; it counts before the session starts.")
+    driver_memory: str = Field(default="4g", description="Heap of the driver; the first session of a process fixes it.")
     shuffle_partitions: int = Field(default=SHUFFLE_PARTITIONS, ge=1, description="Partitions after a shuffle.")
     extra: dict[str, str] = Field(default={}, description="Further Spark settings by name.")
 
@@ -84,7 +84,9 @@ class SparkResource(dg.ConfigurableResource):
             os.environ["JAVA_HOME"] = self.java.home
             if self._is_local:
                 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-            self._inner = LazyPySparkResource(spark_config=self.settings())
+            inner = LazyPySparkResource(spark_config=self.settings())
+            _ = inner.spark_session  # only what has started is kept: stopping must not start it
+            self._inner = inner
         session: SparkSession = self._inner.spark_session
         return session
 
@@ -93,7 +95,14 @@ class SparkResource(dg.ConfigurableResource):
         self.stop()
 
     def stop(self) -> None:
-        """Stop the session when there is one."""
-        if self._inner is not None:
-            self._inner.spark_session.stop()
-            self._inner = None
+        """Stop the session when there is one.
+
+        The Java process stays for the next session, which would take over what this one had set as its defaults.
+        """
+        inner, self._inner = self._inner, None
+        if inner is None:
+            return
+        java = inner.spark_context._jvm.java.lang.System
+        inner.spark_session.stop()
+        for name in self.settings():
+            java.clearProperty(name)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.expressions import normalized_select
 from analytics_assets.core.files import ROW_GROUP_ROWS, write_table
 from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK, Table
@@ -45,10 +46,38 @@ def sql_list(paths: Sequence[Path]) -> str:
     return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
 
 
+def chunk_header(files: Sequence[Path]) -> list[str]:
+    """Column names of the chunks in the order of their own header.
+
+    Raises
+    ------
+    PipelineError
+        A header lacks a declared column, has one twice or another one, or two files differ in their order.
+    """
+    first: list[str] = []
+    for path in files:
+        with path.open(encoding="utf-8", newline="") as stream:
+            names = next(csv.reader(stream), [])
+        missing = [name for name in EVENT_CHUNKS.column_names if name not in names]
+        unknown = [name for name in names if name not in EVENT_CHUNKS.column_names]
+        fact = ""
+        if missing:
+            fact = f"the header lacks {', '.join(missing)}"
+        elif unknown:
+            fact = f"the header has undeclared columns {', '.join(unknown)}"
+        elif len(names) > len(EVENT_CHUNKS.columns):
+            fact = "the header has a column twice"
+        elif first and names != first:
+            fact = f"its columns are in another order than those of {files[0].name}"
+        if fact:
+            raise PipelineError(path, fact, "Materialize event_chunks again for this year.")
+        first = names
+    return first
+
+
 def raw_chunks(files: Sequence[Path]) -> str:
     """Relation of the chunks' 30 columns as delivered, named and typed through the files' own header."""
-    with files[0].open(encoding="utf-8", newline="") as stream:
-        header = next(csv.reader(stream))
+    header = chunk_header(files)
     columns = ", ".join(f"'{name}': '{_TYPES[EVENT_CHUNKS.column(name).type]}'" for name in header)
     return (
         f"read_csv({sql_list(files)}, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "

@@ -55,20 +55,28 @@ def sessions(clean: Sequence[Path], year: str) -> str:
 
 
 def merged_sessions(files: Sequence[Path]) -> str:
-    """Sessions of several years: the parts of one that crosses New Year become one row."""
+    """Sessions of several years: the parts of one that crosses New Year become one row.
+
+    Parts that begin (end) at the same time are told apart by their other end, then by name: which event was first
+    (last) among equal times only the events can say.
+    """
     return f"""
-        SELECT session_key, arg_min(actor, (start_time, end_time)) AS actor, any_value(session_id) AS session_id,
+        SELECT session_key, arg_min(actor, (start_time, end_time, actor)) AS actor, any_value(session_id) AS session_id,
             min(start_time) AS start_time, max(end_time) AS end_time,
             date_diff('microsecond', min(start_time), max(end_time)) AS duration_us,
             sum(events)::BIGINT AS events,
-            arg_min(entry_event, (start_time, end_time)) AS entry_event,
-            arg_max(exit_event, (end_time, start_time)) AS exit_event
+            arg_min(entry_event, (start_time, end_time, entry_event)) AS entry_event,
+            arg_max(exit_event, (end_time, start_time, exit_event)) AS exit_event
         FROM {parquet(files)} GROUP BY session_key
     """
 
 
 def user_features(clean: Sequence[Path], session_files: Sequence[Path]) -> str:
-    """One row per actor over the given years."""
+    """One row per actor over the given years.
+
+    A session counts for every actor with an event in it, at its full length: who logs in on the way shares it with the
+    device it began on.
+    """
     events = parquet(clean)
     return f"""
         WITH events AS (SELECT * FROM {events} WHERE actor IS NOT NULL),
@@ -103,12 +111,16 @@ def user_features(clean: Sequence[Path], session_files: Sequence[Path]) -> str:
             FROM (SELECT actor, device_family, count(*) AS n FROM events WHERE device_family IS NOT NULL GROUP BY ALL)
             GROUP BY actor
         ),
+        own AS (
+            SELECT actor, session_key, count(*) AS own_events FROM events WHERE session_key IS NOT NULL GROUP BY ALL
+        ),
+        lengths AS (SELECT session_key, duration_us FROM ({merged_sessions(session_files)})),
         visits AS (
-            SELECT actor, count(*) AS sessions, sum(events)::BIGINT AS session_events,
+            SELECT actor, count(*) AS sessions, sum(own_events)::BIGINT AS session_events,
                 avg(duration_us) / 1e6 AS mean_session_seconds,
                 quantile_cont(duration_us, 0.5) / 1e6 AS median_session_seconds,
                 count(*) FILTER (duration_us > {ACTION_SECONDS} * 1000000) / count(*) AS action_session_share
-            FROM ({merged_sessions(session_files)}) WHERE actor IS NOT NULL GROUP BY actor
+            FROM own JOIN lengths USING (session_key) GROUP BY actor
         )
         SELECT actor, first_seen, last_seen, active_days,
             date_diff('microsecond', first_seen, last_seen) / 86400e6 AS tenure_days,

@@ -1,0 +1,1 @@
+"""``make bench``: speed and memory of each stage on generated events, next to the plain way where there is one."""

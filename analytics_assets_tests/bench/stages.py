@@ -1,0 +1,124 @@
+"""The measured stages; run as ``python -m analytics_assets_tests.bench.stages STAGE FOLDER EVENTS``.
+
+Put here: one function per stage, with its preparation outside the clock. Keep out: repetition and printing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from analytics_assets.core.files import read_json, write_table
+from analytics_assets.core.lake import Lake
+from analytics_assets.schemas import CLEAN_EVENTS, DAILY_METRICS, EVENT_CHUNKS, SESSIONS, USER_FEATURES
+
+YEAR = "2024"
+
+
+def chunk_files(lake: Lake) -> list[Path]:
+    return [lake.chunks(YEAR) / chunk["path"] for chunk in read_json(lake.manifest(YEAR))["chunks"]]
+
+
+def generate(lake: Lake, events: int) -> Callable[[], object]:
+    from analytics_assets.sample.generator import SampleConfig, write_sample
+
+    return lambda: write_sample(lake.raw(), SampleConfig(years=(int(YEAR),), events=events))
+
+
+def plain_ingest(lake: Lake, events: int) -> Callable[[], object]:
+    """What a notebook does: ijson items into a DataFrame per 100,000 records, then to_csv."""
+    import ijson
+    import pandas as pd
+
+    [source] = lake.raw(YEAR).glob("*.json.gz")
+    target = lake.root / "plain"
+    target.mkdir(exist_ok=True)
+
+    def work() -> None:
+        rows: list[dict[str, object]] = []
+        part = 0
+        with gzip.open(source) as stream:
+            for record in ijson.items(stream, "item"):
+                if isinstance(record, dict):
+                    rows.append({name: record.get(name) for name in EVENT_CHUNKS.column_names})
+                if len(rows) == 100_000:
+                    pd.DataFrame(rows).to_csv(target / f"{part}.csv", index=False)
+                    rows, part = [], part + 1
+        pd.DataFrame(rows).to_csv(target / f"{part}.csv", index=False)
+
+    return work
+
+
+def ingest(lake: Lake, events: int) -> Callable[[], object]:
+    from analytics_assets.core.ingest.run import ingest_year
+
+    return lambda: ingest_year(lake, YEAR)
+
+
+def summaries(lake: Lake, events: int) -> Callable[[], object]:
+    from analytics_assets.core.summaries import summarize
+    from analytics_assets.resources.spark import SparkResource
+
+    def work() -> None:
+        spark = SparkResource()
+        for result in summarize(spark.session, chunk_files(lake)):
+            write_table(lake.summary(YEAR, result.table.name), result.rows, result.table)
+        spark.stop()
+
+    return work
+
+
+def features(lake: Lake, events: int) -> Callable[[], object]:
+    from analytics_assets.core.features import tables
+    from analytics_assets.core.features.engine import open_engine, publish
+
+    def work() -> None:
+        clean, visits = lake.feature("clean_events", YEAR), lake.feature("sessions", YEAR)
+        with open_engine(lake.staging() / "duckdb") as engine:
+            publish(engine, tables.clean_events(chunk_files(lake), YEAR), clean, CLEAN_EVENTS)
+            publish(engine, tables.sessions([clean], YEAR), visits, SESSIONS)
+            users, days = lake.feature("user_features", YEAR), lake.feature("daily_metrics", YEAR)
+            publish(engine, tables.user_features([clean], [visits]), users, USER_FEATURES)
+            publish(engine, tables.daily_metrics([clean], [visits]), days, DAILY_METRICS)
+
+    return work
+
+
+def models(lake: Lake, events: int) -> Callable[[], object]:
+    from analytics_assets.core.features.engine import open_engine
+    from analytics_assets.core.models import kmeans, markov
+    from analytics_assets.core.models.sequences import load_sequences
+
+    def work() -> None:
+        clean, visits = [lake.feature("clean_events", YEAR)], [lake.feature("sessions", YEAR)]
+        with open_engine(lake.staging() / "duckdb") as engine:
+            sequences = load_sequences(engine, clean)
+            markov.evaluate(markov.fit(sequences, sequences.train_sessions()), sequences, sequences.train_sessions())
+            kmeans.fit(kmeans.load_behaviour(engine, clean, visits), seed=7)
+
+    return work
+
+
+def import_definitions(lake: Lake, events: int) -> Callable[[], object]:
+    return lambda: __import__("analytics_assets.definitions")
+
+
+def main() -> None:
+    stage, folder, events = sys.argv[1:]
+    work = globals()[stage](Lake(Path(folder)), int(events))
+    started = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - started
+    own, children = (
+        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    print(json.dumps({"seconds": seconds, "peak_mb": max(own, children)}))
+
+
+if __name__ == "__main__":
+    main()

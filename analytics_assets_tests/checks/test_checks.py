@@ -1,0 +1,93 @@
+"""Every check fails when what it guards is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analytics_assets.checks.models import check_baseline
+from analytics_assets.checks.reconciliation import check_complete, check_conservation, check_reconciliation
+from analytics_assets.checks.tables import check_schema
+from analytics_assets.schemas import MARKOV_TRANSITIONS as TABLE
+
+GOOD = {
+    "order": [1, 2],
+    "previous_event": [None, None],
+    "from_event": ["a", "a"],
+    "to_event": ["b", "b"],
+    "transitions": [1, 1],
+    "probability": [1.0, 1.0],
+}
+
+
+def schema_result(tmp_path: Path, table: pa.Table) -> dg.AssetCheckResult:
+    path = tmp_path / "table.parquet"
+    pq.write_table(table, path)
+    return check_schema("markov_chain", TABLE, path)
+
+
+def fact(result: dg.AssetCheckResult, name: str) -> Any:
+    return result.metadata[name].value
+
+
+def test_schema_check_accepts_the_declared_table(tmp_path: Path) -> None:
+    assert schema_result(tmp_path, pa.table(GOOD, TABLE.arrow_schema())).passed
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda t: t.drop_columns(["from_event"]), "missing_columns"),
+        (lambda t: t.append_column("surprise", pa.array([1, 2])), "extra_columns"),
+        (lambda t: t.set_column(4, "transitions", pa.array(["1", "1"])), "wrong_types"),
+        (lambda t: t.set_column(3, "to_event", pa.array(["b", None])), "unexpected_nulls"),
+        (lambda t: t.set_column(0, "order", pa.array([1, 1])), "repeated_keys"),
+    ],
+)
+def test_schema_check_names_what_is_wrong(tmp_path: Path, change: Any, name: str) -> None:
+    result = schema_result(tmp_path, change(pa.table(GOOD, TABLE.arrow_schema())))
+    assert not result.passed
+    assert fact(result, name)
+
+
+def manifest(**changes: int) -> dict[str, Any]:
+    counts = {"records_seen": 10, "loaded": 7, "duplicates": 2, "quarantined": 1} | changes
+    return {"files": [{"path": "a.json", "irregularities": {}, **counts}], "total": counts}
+
+
+def test_conservation() -> None:
+    assert check_conservation(manifest(), chunk_rows=7, quarantine_rows=1).passed
+    assert not check_conservation(manifest(loaded=6), chunk_rows=6, quarantine_rows=1).passed
+    assert not check_conservation(manifest(), chunk_rows=6, quarantine_rows=1).passed
+    assert not check_conservation(manifest(), chunk_rows=7, quarantine_rows=0).passed
+    unequal = manifest()
+    unequal["total"] = unequal["total"] | {"records_seen": 11, "loaded": 8}
+    assert not check_conservation(unequal, chunk_rows=8, quarantine_rows=1).passed
+
+
+def test_truncated_files_warn() -> None:
+    cut = manifest()
+    assert check_complete(cut).passed
+    cut["files"][0]["irregularities"] = {"truncated": 1}
+    result = check_complete(cut)
+    assert not result.passed and result.severity == dg.AssetCheckSeverity.WARN
+    assert fact(result, "truncated_files") == ["a.json"]
+
+
+def test_reconciliation_shows_the_difference() -> None:
+    assert check_reconciliation("sessions", expected=5, actual=5).passed
+    result = check_reconciliation("sessions", expected=5, actual=4)
+    assert not result.passed and fact(result, "difference") == -1
+
+
+@pytest.mark.parametrize(
+    ("model", "reference", "passed"), [(0.5, 0.4, True), (0.4, 0.4, False), (0.3, 0.4, False), (None, 0.4, True)]
+)
+def test_baseline(model: float | None, reference: float, passed: bool) -> None:
+    result = check_baseline("repeat_last", model=model, reference=reference, severity=dg.AssetCheckSeverity.WARN)
+    assert result.passed is passed
