@@ -366,7 +366,7 @@ DAILY_METRICS = Table(
         _count("actors", "Distinct actors with an event."),
         _count("sessions", "Sessions that started."),
         _real("mean_session_seconds", "Mean duration of the sessions that started; null without one.", "s"),
-        _real("mean_latency_ms", "Mean of server_received_time - client_upload_time; null without one.", "ms"),
+        _real("mean_latency_ms", "Mean of latency_ms over clocks within a minute; null without one.", "ms"),
         Column("is_gap", "bool", "No event on this date.", nullable=False),
     ),
     key=("date",),
@@ -458,6 +458,7 @@ class Metric:
 
 
 _ALL = "all loaded events"
+_SYNCHRONISED = "events whose device clock is within a minute of the server's"
 _ALL_SESSIONS = "all sessions, one that crosses New Year once"
 
 METRICS: dict[str, Metric] = {
@@ -528,13 +529,13 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("transitions", "Transitions inside sessions", "transitions", "", _ALL_SESSIONS, "clean_events"),
         Metric("distinct_transitions", "Distinct transitions", "pairs", "", _ALL_SESSIONS, "clean_events"),
-        Metric("latency_ms_mean", "Mean upload latency", "ms", "events", "events with both clocks", "clean_events"),
+        Metric("latency_ms_mean", "Mean upload latency", "ms", "events", _SYNCHRONISED, "clean_events"),
         Metric(
             "latency_ms_p95",
             "95th percentile of upload latency",
             "ms",
             "events",
-            "events with both clocks",
+            _SYNCHRONISED,
             "clean_events",
         ),
     )

@@ -52,5 +52,9 @@ SESSION_KEY = (
 )
 """Identity of a session; null outside a session. ``session_id`` alone is not unique over persons."""
 
+SYNCHRONISED = "abs(latency_ms) <= 60000"
+"""Whether a device's clock can be trusted for a latency: the vendor corrects times beyond a minute of difference, and
+one clock that is a year off would own the mean."""
+
 SESSION_ORDER = "time ASC, event_id ASC NULLS LAST, uuid ASC"
 """Order of events inside a session; the counter and the identity settle equal times."""

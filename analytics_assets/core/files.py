@@ -108,12 +108,14 @@ def write_table(target: Path, batches: pa.RecordBatchReader | pa.Table, table: T
     rows = 0
     with atomic_path(target) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         source = batches.to_reader() if isinstance(batches, pa.Table) else batches
+        source.schema.empty_table().select(schema.names).cast(schema)  # a source without rows must fit too
         pending: list[pa.RecordBatch] = []
         waiting = 0
 
         def flush() -> None:
             if pending:
-                part = pa.Table.from_batches(pending).select(schema.names).cast(schema)
+                # One contiguous piece: page borders follow the pieces, and equal rows are to give equal bytes.
+                part = pa.Table.from_batches(pending).select(schema.names).cast(schema).combine_chunks()
                 writer.write_table(part, row_group_size=ROW_GROUP_ROWS)
 
         for batch in source:
@@ -151,6 +153,11 @@ def replace_folder(staged: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(previous, ignore_errors=True)
         os.replace(target, previous)
-    os.replace(staged, target)
+    try:
+        os.replace(staged, target)
+    except OSError:
+        if previous.exists():
+            os.replace(previous, target)
+        raise
     sync_folder(target.parent)
     shutil.rmtree(previous, ignore_errors=True)

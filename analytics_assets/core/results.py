@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from analytics_assets.core.expressions import SESSION_ORDER
+from analytics_assets.core.expressions import SESSION_ORDER, SYNCHRONISED
 from analytics_assets.core.features.engine import parquet
 from analytics_assets.core.features.tables import daily_metrics, merged_sessions
 from analytics_assets.core.files import read_json
@@ -92,11 +92,11 @@ def _rows(engine: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]
 
 def _figures(engine: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     queries = (
-        """
+        f"""
         SELECT count(*) AS events, count(DISTINCT user_id) AS users, count(DISTINCT actor) AS actors,
             count(DISTINCT event_type) AS event_types, count(*) FILTER (outside_year) AS events_outside_year,
-            avg(round(latency_ms * 1000)::BIGINT) / 1000 AS latency_ms_mean,
-            quantile_cont(latency_ms, 0.95) AS latency_ms_p95
+            avg(round(latency_ms * 1000)::BIGINT) FILTER ({SYNCHRONISED}) / 1000 AS latency_ms_mean,
+            quantile_cont(latency_ms, 0.95) FILTER ({SYNCHRONISED}) AS latency_ms_p95
         FROM events
         """,
         """

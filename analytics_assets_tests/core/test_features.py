@@ -198,7 +198,7 @@ def expected_days(events: Sequence[Event]) -> list[dict[str, Any]]:
         day = min(by_day) + timedelta(days=number)
         members = by_day.get(day, [])
         latencies = [micros(e["client_upload_time"], e["server_received_time"]) for e in members]
-        known = [latency / 1000 for latency in latencies if latency is not None]
+        known = [latency / 1000 for latency in latencies if latency is not None and abs(latency) <= 60_000_000]
         found.append(
             {
                 "date": day,

@@ -124,7 +124,7 @@ def expected_figures(lake: Lake, delivered: list[tuple[str, Event]]) -> dict[str
     sizes = [len(members) for members in sessions]
     actors = Counter(event.actor for event in rows if event.actor is not None)
     steps = Counter((a["event_type"], b["event_type"]) for members in sessions for a, b in pairwise(members))
-    latencies = [value for event in rows if (value := latency(event)) is not None]
+    latencies = [value for event in rows if (value := latency(event)) is not None and abs(value) <= 60_000]
     totals = [read_json(lake.manifest(year))["total"] for year in YEARS]
     return {
         **{name: sum(total[name] for total in totals) for name in ("records_seen", "duplicates", "quarantined")},

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analytics_assets.core.expressions import ACTOR, SESSION_KEY, SESSION_ORDER, TIME
+from analytics_assets.core.expressions import ACTOR, SESSION_KEY, SESSION_ORDER, SYNCHRONISED, TIME
 from analytics_assets.core.features.engine import normalized_chunks, parquet
 
 SESSION_TIMEOUT_MINUTES = 30
@@ -145,7 +145,7 @@ def daily_metrics(clean: Sequence[Path], session_files: Sequence[Path]) -> str:
         ),
         activity AS (
             SELECT date, count(*) AS events, count(DISTINCT actor) AS actors,
-                avg(round(latency_ms * 1000)::BIGINT) / 1000 AS mean_latency_ms
+                avg(round(latency_ms * 1000)::BIGINT) FILTER ({SYNCHRONISED}) / 1000 AS mean_latency_ms
             FROM events GROUP BY date
         ),
         visits AS (

@@ -17,8 +17,8 @@ from analytics_assets.schemas import EVENT_CHUNKS, MAX_CHUNK_ROWS, NULL_MARK
 DIALECT = {"delimiter": ",", "quote": '"', "quote_escape": '"', "quoting": "all", "null": NULL_MARK, "line_end": "\n"}
 """How the chunks are written; Spark, pandas and DuckDB read it back without loss."""
 
-FLUSH_ROWS = 2_000
-"""Rows kept as text before they are written: about 2 MB."""
+FLUSH_CHARACTERS = 2_000_000
+"""Text kept before it is written."""
 
 
 @dataclass
@@ -51,14 +51,17 @@ def part_name(number: int) -> str:
 class _TextSink:
     def __init__(self) -> None:
         self.pieces: list[str] = []
+        self.characters = 0
 
     def write(self, text: str) -> int:
         self.pieces.append(text)
+        self.characters += len(text)
         return len(text)
 
     def take(self) -> bytes:
         content = "".join(self.pieces).encode("utf-8")
         self.pieces.clear()
+        self.characters = 0
         return content
 
 
@@ -109,7 +112,7 @@ class ChunkWriter:
             chunk.sources.append(SourceSpan(file, member, start, end))
         chunk.sources[-1].end = end
         chunk.sources[-1].rows += 1
-        if chunk.rows % FLUSH_ROWS == 0:
+        if self._sink.characters >= FLUSH_CHARACTERS:
             self._flush()
 
     def close(self) -> list[Chunk]:

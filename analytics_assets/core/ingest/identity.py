@@ -6,6 +6,8 @@ record's identity (``records.py``).
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +29,17 @@ class Place:
     row: int
 
 
+@contextlib.contextmanager
+def _as_os_errors(path: Path) -> Iterator[None]:
+    """SQLite reports a full disk in its own way; callers know the operating system's."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+        raise
+
+
 class IdentityStore:
     """Seen (uuid, payload) pairs of one run in a temporary SQLite file.
 
@@ -37,6 +50,7 @@ class IdentityStore:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.executescript(
             f"""
@@ -55,10 +69,11 @@ class IdentityStore:
 
     def claim(self, uuid: str, payload: bytes, uploaded: str, place: Place) -> bool:
         """Remember a record; False when the same uuid with the same payload was seen before."""
-        inserted = self._connection.execute(
-            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (uuid, payload, uploaded, place.source, place.member, place.start, place.end, place.chunk, place.row),
-        )
+        with _as_os_errors(self._path):
+            inserted = self._connection.execute(
+                "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (uuid, payload, uploaded, place.source, place.member, place.start, place.end, place.chunk, place.row),
+            )
         return inserted.rowcount == 1
 
     def losers(self) -> Iterator[tuple[str, Place]]:
@@ -73,8 +88,9 @@ class IdentityStore:
                 FROM seen WHERE uuid IN (SELECT uuid FROM seen GROUP BY uuid HAVING count(*) > 1)
             ) WHERE place > 1 ORDER BY source, member, start
         """
-        for uuid, *place in self._connection.execute(query):
-            yield uuid, Place(*place)
+        with _as_os_errors(self._path):
+            for uuid, *place in self._connection.execute(query):
+                yield uuid, Place(*place)
 
     def close(self) -> None:
         """Release the file."""

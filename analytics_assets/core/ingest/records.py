@@ -49,9 +49,12 @@ SOURCE_FIELDS = frozenset(
 _NAMESPACE = uuid.UUID("6f2d7f0e-5f3a-5c1e-9b62-0f6a1c9d5e11")
 """Namespace of derived uuids; changing it changes the identity of events that came without one."""
 
+SHOWN_CHARACTERS = 200
+"""Length to which a refused value is quoted in the detail; the whole of it is in the record's bytes."""
+
 _CANONICAL_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 _COLON_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)([ T].*)")
-_INTEGER_TEXT = re.compile(r"-?\d{1,19}")
+_INTEGER_TEXT = re.compile(r"-?[0-9]{1,19}")
 _LONE_SURROGATE_HINT = re.compile(rb"\\u[dD][89a-fA-F]")
 _INT64 = range(-(2**63), 2**63)
 
@@ -75,7 +78,7 @@ class Event:
     uuid : str
         Identity, as delivered or derived.
     payload : bytes
-        16-byte digest of the whole record, independent of key order and number spelling.
+        16-byte digest of the whole record, independent of key order and of how a fraction is spelled (1.5 or 1.50).
     uploaded : str
         ``server_upload_time``, or empty: which of two conflicting records came first.
     time : str
@@ -113,8 +116,18 @@ def _number(value: Decimal) -> float:
 
 
 def json_text(value: Any) -> str:
-    """Serialize a nested value as JSON text that any reader reads back equal; ValueError beyond a double's range."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_number)
+    """Serialize a nested value as JSON text that any reader reads back equal; ValueError beyond a double's range.
+
+    Keys are sorted, so that a record delivered again with other key order gives the same text.
+    """
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_number
+    )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
 def _payload(record: dict[str, Any]) -> bytes:
@@ -178,7 +191,7 @@ class Normalizer:
             raise Refusal("not_an_object", f"the element is {type(record).__name__}")
         event_type = record.get("event_type")
         if not isinstance(event_type, str) or not event_type.strip():
-            raise Refusal("missing_event_type", f"event_type is {event_type!r}")
+            raise Refusal("missing_event_type", f"event_type is {_shown(event_type)}")
         if _LONE_SURROGATE_HINT.search(raw):
             self._check_surrogates(raw)
         try:
@@ -191,7 +204,7 @@ class Normalizer:
             values[place["event_time"]] or values[place["client_event_time"]] or values[place["server_received_time"]]
         )
         if time is None:
-            raise Refusal("no_event_time", f"event_time is {record.get('event_time')!r}")
+            raise Refusal("no_event_time", f"event_time is {_shown(record.get('event_time'))}")
         values[place["uuid"]] = _identity(record, payload)
         if NULL_MARK in values:
             raise Refusal("null_mark", rf"{EVENT_CHUNKS.columns[values.index(NULL_MARK)].name} is \N")
@@ -217,12 +230,13 @@ class Normalizer:
         if isinstance(value, int) and not isinstance(value, bool):
             number = value
         elif (isinstance(value, str) and _INTEGER_TEXT.fullmatch(value.strip())) or (
-            isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()
+            # The bound comes first: 1e999999999 as an integer would fill the memory.
+            isinstance(value, Decimal) and _INT64.start <= value < _INT64.stop and value == value.to_integral_value()
         ):
             number = int(value)
             self.coerced[name] += 1
         if number is None or number not in _INT64:
-            raise Refusal("bad_integer", f"{name} is {value!r}")
+            raise Refusal("bad_integer", f"{name} is {_shown(value)}")
         return str(number)
 
     def _time(self, name: str, value: Any) -> str | None:

@@ -6,6 +6,7 @@ of this package).
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import shutil
 import sys
@@ -138,18 +139,18 @@ class _Run:
         self._identities = IdentityStore(staging / "identities.sqlite")
         self._normalize = Normalizer()
         self._reports: list[SourceReport] = []
-        self._bytes_total = sum(source.path.stat().st_size for source in sources)
+        self._stamps = [_stamp(source) for source in sources]
+        self._bytes_total = sum(size for size, _ in self._stamps)
 
     def execute(self) -> dict[str, Any]:
-        try:
+        with contextlib.ExitStack() as stack:
+            for release in (self._identities.close, self._quarantine.close, self._writer.discard):
+                stack.callback(release)
             for number, source in enumerate(self._sources):
                 self._read_source(number, source)
             chunks = self._writer.close()
             self._resolve_conflicts()
-        finally:
-            self._writer.discard()
-            self._quarantine.close()
-            self._identities.close()
+            self._check_unchanged()
         total = Counts()
         for report in self._reports:
             total.add(report)
@@ -243,6 +244,13 @@ class _Run:
         for number, rows in doomed.items():
             remove_rows(self._chunks_folder, self._writer.chunks[number], rows)
 
+    def _check_unchanged(self) -> None:
+        for source, stamp in zip(self._sources, self._stamps, strict=True):
+            if _stamp(source) != stamp:
+                raise PipelineError(
+                    source.path, "the file changed while it was read", "Wait until it is complete and run again."
+                )
+
     def _bytes_of(self, places: list[Place]) -> Iterator[bytes]:
         """Read spans of the sources again; `places` are ordered by source, member and start."""
         waiting = iter(places)
@@ -257,6 +265,11 @@ class _Run:
                     place = next(waiting, None)
                 if place is None or place.source != source:
                     break
+
+
+def _stamp(source: Source) -> tuple[int, int]:
+    facts = source.path.stat()
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _read_exactly(stream: Any, size: int) -> bytes:

@@ -4,9 +4,10 @@ Put here: splitting a stream of JSON into the bytes of single records in bounded
 after a broken one. Keep out: what a record means (``records.py``); decoding is ijson's work (`decode`).
 
 A stream is a sequence of arrays of records or of records (so JSON array, NDJSON and concatenated values are one case).
-A record's end is found by counting brackets outside strings. Bytes that cannot be part of JSON at that place stop the
-count; the scanner then looks for the next element that decodes as an event, and everything up to it is one refused
-span. So a broken record costs itself, not its neighbours.
+A record's end is found by matching brackets outside strings. Bytes that cannot be part of JSON at that place stop it;
+the scanner then tries looser rules that still give the record's own end, and where those fail too it looks for the next
+element that decodes as an event: everything up to it is one refused span. So a broken record costs itself, not its
+neighbours. The spans never depend on how many bytes a read returns.
 """
 
 from __future__ import annotations
@@ -31,16 +32,27 @@ MAX_RECORD_BYTES = 16 << 20
 MAX_DEPTH = 64
 """Nesting limit: the vendor refuses depth over 40, and ijson's memory grows with the square of the depth."""
 
+MAX_DIGITS = 4_300
+"""Digits of the longest integer that Python converts from text."""
+
 _BOM = b"\xef\xbb\xbf"
+_BLANKS = b" \t\r\n"
 _BLANK = re.compile(rb"[ \t\r\n]*+")
 # Outside strings only these bytes occur in JSON: blanks, separators, numbers and the letters of true, false and null.
-_TOKEN = re.compile(
-    rb'(?:[ \t\r\n,:0-9.eE+\-truefalsn]++|"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")*+([\[\]{}])', re.DOTALL
-)
+_FILLER_TEXT = rb'(?:[ \t\r\n,:0-9.eE+\-truefalsn]++|"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")*+'
+_FILLER = re.compile(_FILLER_TEXT, re.DOTALL)
+_TOKEN = re.compile(_FILLER_TEXT + rb"([\[\]{}])", re.DOTALL)
 _OPEN_STRING = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+\\?', re.DOTALL)
-_FILLER = re.compile(rb'(?:[ \t\r\n,:0-9.eE+\-truefalsn]++|"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")*+', re.DOTALL)
-_SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\r\n,\[\]{}"]++', re.DOTALL)
-_NEXT_OBJECT = re.compile(rb"[,\n\[}][ \t\r\n]*+(\{)")
+_SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\r\n,:\[\]{}"]++', re.DOTALL)
+_PIECE = re.compile(rb'[ \t\r\n]*+([\[\]{},:]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\r\n,:\[\]{}"]++)', re.DOTALL)
+_TO_LONG_NUMBER = re.compile(rb'(?:[^"0-9]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"|[0-9]{1,4300}+(?![0-9]))*+[0-9]', re.DOTALL)
+_OPENER = {b"]": 0x5B, b"}": 0x7B}
+_BRACKETS, _SEPARATORS, _BEFORE_VALUE = (b"[", b"]", b"{", b"}"), (b",", b":"), (b",", b":", b"[", b"{")
+
+_TIMES = frozenset({"event_time", "client_event_time", "server_received_time"})
+
+# What `_measure` returns in place of a length.
+_BROKEN, _CUT, _TOO_LARGE = 0, -1, -2
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,39 @@ def decode(raw: bytes) -> Any:
     ------
     ijson.JSONError
         The bytes are not JSON.
+    UnicodeDecodeError
+        A text holds the second half of a surrogate pair alone.
+    ValueError, ArithmeticError
+        A number has more digits or a larger exponent than Python converts.
     """
-    return next(ijson.items(io.BytesIO(raw), ""))
+    # Python refuses to convert longer integers, and ijson's C code crashes the process on that.
+    if len(raw) > MAX_DIGITS and _TO_LONG_NUMBER.match(raw):
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+    (value,) = ijson.items(io.BytesIO(raw), "")
+    return value
+
+
+class _Nesting:
+    """Brackets open at one place of a value.
+
+    It notices a bracket that was never closed, because the next record then opens where no value may begin. Without
+    that, the records after a broken one would count as parts of it.
+    """
+
+    def __init__(self, max_depth: int) -> None:
+        self._max_depth = max_depth
+        self.opened = bytearray()
+        self.deepest = 0
+
+    def take(self, bracket: bytes, before: int) -> bool:
+        """Open or close; False when `bracket` cannot stand there after the byte `before`."""
+        if bracket in _OPENER:
+            return self.opened.pop() == _OPENER[bracket]
+        if self.opened and before not in (b":" if self.opened[-1] == 0x7B else b"[,"):
+            return False
+        self.opened += bracket
+        self.deepest = max(self.deepest, len(self.opened))
+        return self.deepest <= self._max_depth
 
 
 class RecordScanner:
@@ -109,30 +152,32 @@ class RecordScanner:
         return self._base + self._at
 
     def __iter__(self) -> Iterator[RecordSpan]:
-        self._fill()
+        while len(self._buffer) < len(_BOM) and self._fill():
+            pass
         if self._buffer.startswith(_BOM):
             self._at = len(_BOM)
             self._note("byte_order_mark")
         if not self._skip_blank():
             raise PipelineError(self._name, "the file is empty", "Download the export again, or remove the file.")
-        first = self._buffer[self._at : self._at + 1]
-        if first not in (b"[", b"{"):
-            kind = "holds a JSON scalar" if self._first_is_scalar() else "is not JSON"
+        if self._buffer[self._at] not in b"[{":
+            length = self._scalar_length()
+            scalar = length > 0 and not _decoded(self._buffer[self._at : self._at + length])[0]
             raise PipelineError(
                 f"{self._name}, byte {self.position}",
-                f"the file {kind}; expected an array of events or one event per line",
+                f"the file {'holds a JSON scalar' if scalar else 'is not JSON'}; "
+                "expected an array of events or one event per line",
                 "Put the Amplitude export there as delivered, or remove the file.",
             )
         while self._skip_blank():
-            if self._buffer[self._at] == 0x5B:  # [
+            byte = self._buffer[self._at]
+            if byte == 0x5B:  # [
                 self._at += 1
                 yield from self._array()
+            elif byte in b",]":
+                self._at += 1
+                self._note("extra_comma" if byte == 0x2C else "extra_bracket")
             else:
-                yield self._element()
-
-    def _first_is_scalar(self) -> bool:
-        found = _SCALAR.match(self._buffer, self._at)
-        return _decoded(found[0] if found else b"")[0]
+                yield from self._element()
 
     def _note(self, name: str) -> None:
         self.irregularities[name] = self.irregularities.get(name, 0) + 1
@@ -165,7 +210,7 @@ class RecordScanner:
         after_comma, after_element = False, False
         while True:
             if not self._skip_blank():
-                self._note("truncated")
+                self.irregularities["truncated"] = 1
                 return
             byte = self._buffer[self._at]
             if byte == 0x5D:  # ]
@@ -181,88 +226,153 @@ class RecordScanner:
                 continue
             if after_element:
                 self._note("missing_comma")
-            yield self._element()
+            yield from self._element()
             after_comma, after_element = False, True
 
-    def _element(self) -> RecordSpan:
-        byte = self._buffer[self._at]
-        if byte not in b"{[":
-            return self._scalar()
-        length, depth = self._measure(0)
-        if length > 0 and depth > MAX_DEPTH:
-            return self._take(length, "too_deep")
+    def _element(self) -> Iterator[RecordSpan]:
+        """Yield the element at the scanning place; bytes that are none give one refused span, longer ones several."""
+        bracketed = self._buffer[self._at] in b"{["
+        length, depth = self._measure(0) if bracketed else (self._scalar_length(), 0)
         if length > 0:
-            valid, value = _decoded(self._buffer[self._at : self._at + length])
-            if valid:
-                return self._take(length, "", value)
-        return self._refuse(length)
+            if depth > MAX_DEPTH:
+                yield self._take(length, "too_deep")
+                return
+            problem, value = _decoded(self._buffer[self._at : self._at + length])
+            if _holds_events(value):
+                self._at += 1
+                self._note("nested_array")
+                yield from self._array()
+                return
+            if problem != "malformed_json":
+                yield self._take(length, problem, value)
+                return
+        elif bracketed and length == _BROKEN:
+            length = self._loose_length()
+        if length > 0 and self._ends_element(length):
+            yield self._take(length, "malformed_json")
+        else:
+            yield from self._refuse_to_next_event(length)
 
-    def _scalar(self) -> RecordSpan:
-        found = _SCALAR.match(self._buffer, self._at)
-        while (found is None or found.end() == len(self._buffer)) and len(self._buffer) - self._at < MAX_RECORD_BYTES:
-            if not self._fill():
-                break
+    def _scalar_length(self) -> int:
+        while True:
             found = _SCALAR.match(self._buffer, self._at)
-        length = found.end() - self._at if found else 1
-        valid, value = _decoded(self._buffer[self._at : self._at + length])
-        return self._take(length, "", value) if valid else self._refuse(length)
+            if found is None and self._buffer[self._at] != 0x22:
+                return 1
+            if found is not None and found.end() - self._at > MAX_RECORD_BYTES:
+                return _TOO_LARGE
+            if found is not None and found.end() < len(self._buffer):
+                return found.end() - self._at
+            if len(self._buffer) - self._at > MAX_RECORD_BYTES:
+                return _TOO_LARGE
+            if not self._fill():
+                return found.end() - self._at if found else _CUT
 
-    def _measure(self, ahead: int) -> tuple[int, int]:
+    def _measure(self, ahead: int, max_depth: int = MAX_RECORD_BYTES) -> tuple[int, int]:
         """Length and depth of the bracketed value that starts `ahead` bytes from the scanning place.
 
-        Length 0 means that the bytes cannot be JSON or exceed the limit, -1 that the stream ended first.
+        In place of the length: `_BROKEN` when the bytes cannot be JSON or go deeper than `max_depth`, `_CUT` when the
+        stream ends first, `_TOO_LARGE` beyond the limit.
         """
-        scanned, depth, deepest = ahead, 0, 0
+        scanned, nesting = ahead, _Nesting(max_depth)
         while True:
-            origin = self._at
-            for token in _TOKEN.finditer(self._buffer, origin + scanned):
-                if token.start() != origin + scanned:
-                    break
+            origin, buffer = self._at, self._buffer
+            while token := _TOKEN.match(buffer, origin + scanned):
+                if token.end() - origin - ahead > MAX_RECORD_BYTES:
+                    return _TOO_LARGE, nesting.deepest
+                if not nesting.take(token[1], _byte_before(buffer, token.start(1)) if nesting.opened else 0):
+                    return _BROKEN, nesting.deepest
                 scanned = token.end() - origin
-                if token[1] in b"{[":
-                    depth += 1
-                    deepest = max(deepest, depth)
-                else:
-                    depth -= 1
-                    if depth == 0:
-                        return scanned - ahead, deepest
-            rest = _FILLER.match(self._buffer, origin + scanned)
-            scanned = rest.end() - origin if rest else scanned
-            if origin + scanned < len(self._buffer):
-                inside = _OPEN_STRING.match(self._buffer, origin + scanned)
-                if inside is None or inside.end() < len(self._buffer):
-                    return 0, deepest
-            if scanned - ahead > MAX_RECORD_BYTES:
-                return 0, deepest
-            if not self._fill():
-                return -1, deepest
+                if not nesting.opened:
+                    return scanned - ahead, nesting.deepest
+            rest = _FILLER.match(buffer, origin + scanned)
+            reached = rest.end() if rest else origin + scanned
+            scanned = reached - origin
+            if inside := _OPEN_STRING.match(buffer, reached):
+                reached = inside.end()
+            if reached - origin - ahead > MAX_RECORD_BYTES:
+                return _TOO_LARGE, nesting.deepest
+            if reached < len(buffer) or not self._fill():
+                return (_BROKEN if reached < len(buffer) else _CUT), nesting.deepest
 
-    def _refuse(self, length: int) -> RecordSpan:
-        """Refuse the element at the scanning place: up to the next event, else its own length, else up to the end."""
-        searched = 1
-        while searched < MAX_RECORD_BYTES:
-            limit = self._at + length if length > 0 else len(self._buffer)
-            found = _NEXT_OBJECT.search(self._buffer, self._at + searched, limit)
-            if found is None:
-                if length > 0:
-                    return self._take(length, "malformed_json")
-                searched = max(searched, len(self._buffer) - self._at - 1)
-                if not self._fill():
-                    self._note("truncated")
-                    return self._take(len(self._buffer) - self._at, "truncated")
+    def _loose_length(self) -> int:
+        """Length of the bracketed value at the scanning place if any word were a value and any byte fine in a string.
+
+        So a record with, say, NaN or a raw line end in a string keeps its true bounds. `_BROKEN` when brackets and
+        separators do not fit even so.
+        """
+        scanned, nesting = 0, _Nesting(MAX_DEPTH)
+        before = b""
+        while True:
+            found = _PIECE.match(self._buffer, self._at + scanned)
+            whole = found is not None and found.end() < len(self._buffer)
+            if not whole and len(self._buffer) - self._at <= MAX_RECORD_BYTES and self._fill():
                 continue
-            ahead = found.start(1) - self._at
-            size, depth = self._measure(ahead)
-            raw = self._buffer[self._at + ahead : self._at + ahead + size]
-            if size > 0 and depth <= MAX_DEPTH and _is_event(raw):
-                return self._take(self._separator_before(ahead), "malformed_json")
-            searched = ahead
-        return self._take(searched, "record_too_large")
+            if found is None or found.end() - self._at > MAX_RECORD_BYTES:
+                break
+            piece = found[1]
+            if piece in _BRACKETS:
+                if not nesting.take(piece, before[-1] if before else 0):
+                    break
+            elif piece not in _SEPARATORS and before not in _BEFORE_VALUE:
+                break
+            scanned = found.end() - self._at
+            before = piece
+            if not nesting.opened:
+                return scanned
+        return _BROKEN
+
+    def _ends_element(self, length: int) -> bool:
+        """Whether a separator, a closing bracket, a line end or the end follows the next `length` bytes."""
+        while True:
+            found = _BLANK.match(self._buffer, self._at + length)
+            end = found.end() if found else len(self._buffer)
+            if end < len(self._buffer):
+                return self._buffer[end] in b",]" or b"\n" in self._buffer[self._at + length : end]
+            if not self._fill():
+                return True
+
+    def _refuse_to_next_event(self, length: int) -> Iterator[RecordSpan]:
+        """Refuse all bytes up to the next event or the end, in pieces of the largest record."""
+        problem = {_CUT: "truncated", _TOO_LARGE: "record_too_large"}.get(length, "malformed_json")
+        searched = 1
+        while True:
+            found = self._buffer.find(b"{", self._at + searched, self._at + MAX_RECORD_BYTES)
+            if found >= 0:
+                ahead = found - self._at
+                if self._is_event_at(ahead):
+                    if ahead:
+                        problem = "malformed_json" if problem == "truncated" else problem
+                        yield self._take(self._separator_before(ahead), problem)
+                    return
+                searched = ahead + 1
+                continue
+            searched = min(len(self._buffer) - self._at, MAX_RECORD_BYTES)
+            if searched == MAX_RECORD_BYTES:
+                problem = "record_too_large"
+                yield self._take(searched, problem)
+                searched = 0
+            elif not self._fill():
+                if problem == "truncated":
+                    self.irregularities["truncated"] = 1
+                if searched:
+                    yield self._take(searched, problem)
+                return
+
+    def _is_event_at(self, ahead: int) -> bool:
+        """Whether an event starts `ahead` bytes on; a value after a colon belongs to the record around it."""
+        start = self._at + ahead
+        blank = start
+        while blank > self._at and self._buffer[blank - 1] in _BLANKS:
+            blank -= 1
+        if blank > self._at and self._buffer[blank - 1] == 0x3A and b"\n" not in self._buffer[blank:start]:
+            return False
+        size, _ = self._measure(ahead, MAX_DEPTH)
+        return size > 0 and _is_event(_decoded(self._buffer[self._at + ahead : self._at + ahead + size])[1])
 
     def _separator_before(self, ahead: int) -> int:
         """Length of the refused span that ends before the separator of the event `ahead` bytes on."""
-        span = self._buffer[self._at : self._at + ahead].rstrip(b" \t\r\n")
-        return len(span.removesuffix(b",")) or ahead
+        span = self._buffer[self._at : self._at + ahead].rstrip(_BLANKS)
+        return len(span.removesuffix(b",").rstrip(_BLANKS)) or ahead
 
     def _take(self, length: int, problem: str, value: Any = None) -> RecordSpan:
         raw = self._buffer[self._at : self._at + length]
@@ -271,13 +381,29 @@ class RecordScanner:
         return span
 
 
-def _decoded(raw: bytes) -> tuple[bool, Any]:
+def _byte_before(buffer: bytes, place: int) -> int:
+    """The last byte before `place` that is not blank."""
+    place -= 1
+    while buffer[place] in _BLANKS:
+        place -= 1
+    return buffer[place]
+
+
+def _decoded(raw: bytes) -> tuple[str, Any]:
+    """Problem (empty when there is none) and value."""
     try:
-        return True, decode(raw)
-    except (ijson.JSONError, StopIteration, UnicodeDecodeError):
-        return False, None
+        return "", decode(raw)
+    except ijson.JSONError:
+        return "malformed_json", None
+    except UnicodeDecodeError:
+        return "lone_surrogate", None
+    except (ValueError, ArithmeticError):
+        return "number_out_of_range", None
 
 
-def _is_event(raw: bytes) -> bool:
-    _, value = _decoded(raw)
-    return isinstance(value, dict) and ("event_type" in value or "uuid" in value)
+def _holds_events(value: Any) -> bool:
+    return isinstance(value, list) and any(_is_event(element) or _holds_events(element) for element in value)
+
+
+def _is_event(value: Any) -> bool:
+    return isinstance(value, dict) and "event_type" in value and not _TIMES.isdisjoint(value)

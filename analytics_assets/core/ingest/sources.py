@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import lzma
 import os
 import zipfile
 import zlib
@@ -23,7 +24,7 @@ from analytics_assets.core.files import sha256_of
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
 
-DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 """What the standard library raises on damaged archives."""
 
 
@@ -71,7 +72,7 @@ class Member:
 
 
 def list_sources(folder: Path) -> list[Source]:
-    """All files of one year, sorted by name; hidden files and empty ``complete`` markers are left out.
+    """All files of one year, sorted by name; hidden files and folders and empty ``complete`` markers are left out.
 
     Raises
     ------
@@ -84,16 +85,26 @@ def list_sources(folder: Path) -> list[Source]:
     with explained_os_errors(folder):
         sources = []
         for parent, folders, names in os.walk(folder, onerror=_raise):
-            folders.sort()
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
             sources += [Path(parent) / name for name in names if not name.startswith(".")]
         found = [
             Source(path, path.relative_to(folder).as_posix())
             for path in sources
             if not (path.name == "complete" and path.stat().st_size == 0)
         ]
+        for source in found:
+            _check_usable(source)
     if not found:
         raise PipelineError(folder, "no raw files: the folder is empty", remedy)
     return sorted(found, key=lambda source: source.name)
+
+
+def _check_usable(source: Source) -> None:
+    place = str(source.path).encode("utf-8", "backslashreplace").decode("utf-8")
+    if place != str(source.path):
+        raise PipelineError(place, "the file name is not UTF-8", "Rename the file.")
+    if not source.path.is_file():
+        raise PipelineError(place, "no regular file, or a link to nothing", "Put the file itself there, or remove it.")
 
 
 def _raise(error: OSError) -> None:
@@ -145,8 +156,19 @@ def open_members(source: Source) -> Iterator[Member]:
             yield Member("", inner, stream.tell)
         return
     with source.path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        names: set[str] = set()
         for entry in sorted(archive.infolist(), key=lambda item: item.filename):
             if entry.is_dir() or entry.file_size == 0:
                 continue
-            with archive.open(entry) as packed, _unzipped(packed) as inner:
+            if entry.filename in names:
+                raise zipfile.BadZipFile(f"two members are called {entry.filename!r}")
+            names.add(entry.filename)
+            with _opened(archive, entry) as packed, _unzipped(packed) as inner:
                 yield Member(entry.filename, inner, stream.tell)
+
+
+def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    try:
+        return archive.open(entry)
+    except RuntimeError as error:  # encrypted, or a compression that the standard library does not know
+        raise zipfile.BadZipFile(f"{entry.filename!r}: {error}") from error

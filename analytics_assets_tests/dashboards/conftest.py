@@ -1,0 +1,43 @@
+"""Lakes and apps for the tests of the dashboards."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
+from analytics_assets_tests.dashboards import building
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "dashboards"
+
+RunApp = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def built_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A whole lake that no test may change."""
+    return building.build(tmp_path_factory.mktemp("lake"))
+
+
+@pytest.fixture
+def lake(built_lake: Lake, tmp_path: Path) -> Lake:
+    """A whole lake of the test's own."""
+    return Lake(Path(shutil.copytree(built_lake.root, tmp_path / "lake")))
+
+
+@pytest.fixture
+def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
+    """Run one of the two apps on a lake."""
+
+    def run(script: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
+        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
+        app = AppTest.from_file(str(SCRIPTS / script), default_timeout=30)
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return run

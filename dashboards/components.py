@@ -1,0 +1,176 @@
+"""Building blocks of a page: charts with their caption, tiles, messages about files.
+
+Put here: what several pages draw with Streamlit. Keep out: figures (``charts.py``), wording of numbers (``text.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
+from dashboards import charts, text
+from dashboards.data import LakeFileError, MissingFileError
+
+SYNTHETIC_LABEL = "Synthetic sample data"
+
+DAGSTER_PORT_VARIABLE = "ANALYTICS_DAGSTER_PORT"
+DEFAULT_DAGSTER_PORT = "3000"
+
+_CHART_OPTIONS = {"displaylogo": False, "displayModeBar": False, "scrollZoom": False, "showTips": False}
+"""Plotly's own buttons would cover the values at the right edge."""
+
+
+_TEXT_COLOURS = {"light": "#2F2D2B", "dark": "#EDEBE8"}
+"""Streamlit's text colours by theme."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One headline figure.
+
+    Parameters
+    ----------
+    label, value : str
+        What it is, and the figure for people.
+    note : str
+        A second figure or the definition, under the value.
+    meaning : str
+        Full definition, shown on demand.
+    trend : sequence of float
+        Values of a sparkline, oldest first.
+    width : float
+        Share of the line, relative to the other tiles.
+    """
+
+    label: str
+    value: str
+    note: str = ""
+    meaning: str = ""
+    trend: Sequence[float] = ()
+    width: float = 1
+
+
+def dagster_url() -> str:
+    """Address of the Dagster UI."""
+    port = os.environ.get(DAGSTER_PORT_VARIABLE, "")
+    return f"http://127.0.0.1:{port if port.isdigit() else DEFAULT_DAGSTER_PORT}"
+
+
+def dagster_link() -> str:
+    """Markdown link to the Dagster UI."""
+    return f"[Dagster UI]({dagster_url()})"
+
+
+def caption(source: str, unit: str, population: str, as_of: str) -> None:
+    """The grey line under a chart or table: where it comes from and what it is about."""
+    st.caption(f"Source: {source} · {unit} · {population} · data as of {as_of}")
+
+
+def chart(figure: go.Figure, key: str) -> None:
+    """Draw a figure over the full width, with its alternative text and text as dark or bright as the page's."""
+    # Streamlit draws Plotly's text in a grey that is too faint for the labels of bars.
+    colour = _TEXT_COLOURS.get(st.context.theme.type or "")
+    if colour:
+        figure.update_layout(font_color=colour)
+        figure.update_annotations(font_color=colour)
+    st.plotly_chart(figure, width="stretch", config=_CHART_OPTIONS, key=key, alt=charts.alt_text(figure))
+
+
+def tiles(row: Sequence[Tile]) -> None:
+    """Headline figures side by side; Streamlit stacks them on a narrow screen."""
+    for column, tile in zip(st.columns([tile.width for tile in row]), row, strict=True):
+        with column:
+            st.metric(
+                tile.label,
+                tile.value,
+                delta=tile.note or None,
+                delta_color="off",
+                delta_arrow="off",
+                help=tile.meaning or None,
+                border=True,
+                height="stretch",
+                chart_data=list(tile.trend) if len(tile.trend) > 1 else None,
+                chart_type="area",
+            )
+
+
+def synthetic_label() -> None:
+    """Say at the top of the page that the data are generated."""
+    st.badge(SYNTHETIC_LABEL, icon=":material/science:", color="orange")
+
+
+def _file_name(path: Path) -> str:
+    root = Lake.default().root
+    return text.code(str(path.relative_to(root) if path.is_relative_to(root) else path))
+
+
+def explain(error: LakeFileError) -> None:
+    """Say which file cannot be shown and how to make it anew."""
+    if isinstance(error, MissingFileError):
+        st.info(
+            f"{_file_name(error.path)} is not there yet. Materialize the asset {text.code(error.asset)} in the "
+            f"{dagster_link()}, or run `make demo`.",
+            icon=":material/hourglass_empty:",
+        )
+    else:
+        st.error(
+            f"{_file_name(error.path)} cannot be shown: {text.code(error.fact)}. Materialize the asset "
+            f"{text.code(error.asset)} again in the {dagster_link()}.",
+            icon=":material/broken_image:",
+        )
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Show a message in place of a part of the page whose file is missing or damaged; the other parts stay."""
+    try:
+        yield
+    except LakeFileError as error:
+        explain(error)
+
+
+def empty_lake(lake: Lake) -> None:
+    """What to do when nothing has been ingested."""
+    waiting = lake.raw_years()
+    if waiting:
+        st.title("The exports are there, but not ingested yet")
+        st.markdown(f"Exports wait for {text.listed([text.code(year) for year in waiting])}.")
+    else:
+        st.title("There are no data yet")
+        st.markdown(f"The data folder {text.code(str(lake.root))} holds no exports and no results.")
+    st.markdown(
+        f"""
+**Everything at once:** run `make demo`. It materializes every asset{"" if waiting else ", on generated sample data"}.
+
+**Step by step:**
+
+1. Put the exports of each year into `raw/<year>/` of the data folder (the environment variable
+   `{DATA_DIR_VARIABLE}` names another folder).
+2. Materialize `yearly_job` for each year in the {dagster_link()}.
+3. Materialize `models_job` once all years are done.
+"""
+    )
+
+
+def no_results(lake: Lake) -> None:
+    """What to do when years are ingested but the published figures are missing."""
+    years = lake.ingested_years()
+    st.title("One step is missing")
+    st.markdown(
+        f"Ingested: {text.listed([text.code(year) for year in years])}. The figures over all years are not there yet: "
+        f"materialize `models_job` in the {dagster_link()} (its last asset, `analysis_results`, writes them), or run "
+        "`make demo`."
+    )
+    unfinished = [year for year in years if not lake.feature("clean_events", year).is_file()]
+    if unfinished:
+        st.markdown(
+            f"Before that, materialize `yearly_job` for {text.listed([text.code(year) for year in unfinished])}: "
+            "`clean_events` is missing."
+        )

@@ -1,0 +1,1 @@
+"""Pages of the insights app, one module each with a ``show`` function; keep shared parts in ``dashboards``."""

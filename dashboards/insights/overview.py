@@ -1,0 +1,367 @@
+"""Page "Overview" of the insights app: what people do, when, from where, and what models make of it.
+
+Put here: the order and wording of this page. Keep out: counting (``selection.py``) and drawing (``charts.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import streamlit as st
+
+from dashboards import charts, components, data, selection, shapes, text
+from dashboards.components import Tile
+from dashboards.selection import Figures, Ranking, Scope
+
+MAP_POINTS = 2_000
+"""Actors drawn on the segment map: more would hide each other and slow the browser."""
+
+SHORT_LIST = 8
+"""Rows of a list that shares its line with another one."""
+
+LEAD_LIST = 12
+"""Rows of the list of events."""
+
+FEW_SCORED = 30
+"""Below this many scored transitions an accuracy says little."""
+
+WEEKDAY_NAMES = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+
+
+def show(scope: Scope) -> None:
+    """Draw the page."""
+    figures = selection.figures(scope)
+    st.title("What do people do, and when?")
+    st.markdown(_answer(scope, figures))
+    _tiles(scope, figures)
+    _activity(scope)
+    _weekly_rhythm(scope)
+    _events(scope, figures)
+    _places_and_devices(scope, figures)
+    _session_ends(scope, figures)
+    _transitions(scope)
+    with components.explained():
+        _next_event(scope)
+    with components.explained():
+        _segments(scope)
+
+
+def _population(scope: Scope, rows: str = "events") -> str:
+    return f"{rows} of {text.span(scope.years)}" if scope.narrowed else f"all {rows}"
+
+
+def _answer(scope: Scope, figures: Figures) -> str:
+    active = [entry for entry in scope.daily if entry["events"]]
+    if not active:
+        return "There are no events in these years."
+    sums = [0] * 7
+    for entry in active:
+        sums[date.fromisoformat(entry["date"]).weekday()] += entry["events"]
+    sentence = (
+        f"**{text.count(figures.users)} users** made **{text.count(figures.events)} events** in "
+        f"**{text.count(figures.sessions)} sessions** from {text.day(active[0]['date'])} to "
+        f"{text.day(active[-1]['date'])}, busiest on {WEEKDAY_NAMES[sums.index(max(sums))]}"
+    )
+    if figures.top_events:
+        name, number = figures.top_events[0]
+        sentence += f"; {text.code(name)} alone is {text.share(text.ratio(number, figures.events))} of all events"
+    return sentence + "."
+
+
+def _monthly_session_seconds(scope: Scope) -> list[float]:
+    """Mean session duration of each month that has a session."""
+    seconds: dict[str, float] = {}
+    sessions: dict[str, int] = {}
+    for entry in scope.daily:
+        if entry["mean_session_seconds"] is not None:
+            month = entry["date"][:7]
+            seconds[month] = seconds.get(month, 0) + entry["mean_session_seconds"] * entry["sessions"]
+            sessions[month] = sessions.get(month, 0) + entry["sessions"]
+    return [seconds[month] / sessions[month] for month in seconds if sessions[month]]
+
+
+def _tiles(scope: Scope, figures: Figures) -> None:
+    per_session, per_event = scope.metric("session_seconds_mean"), scope.metric("event_session_seconds_mean")
+
+    def meaning(name: str) -> str:
+        metric = scope.metric(name)
+        return f"{metric['label']}: {metric['population']}, from {text.code(metric['source'])}."
+
+    components.tiles(
+        [
+            Tile(
+                "Events",
+                text.count(figures.events),
+                "events by month",
+                meaning("events"),
+                [entry["events"] for entry in scope.months],
+            ),
+            Tile(
+                "Users",
+                text.count(figures.users),
+                "active actors by month",
+                f"{meaning('users')} The line counts actors: users, else devices.",
+                [entry["actors"] for entry in scope.months],
+            ),
+            Tile(
+                "Sessions",
+                text.count(figures.sessions),
+                "sessions by month",
+                meaning("sessions"),
+                [entry["sessions"] for entry in scope.months],
+            ),
+            Tile(
+                "Average session, over sessions",
+                text.duration(figures.session_seconds_mean),
+                f"over events: {text.duration(figures.event_session_seconds_mean)}",
+                f"{per_session['label']}: every session counts once. {per_event['label']}: a mean over "
+                f"{per_event['denominator']}, so long sessions weigh more. The line is the mean over "
+                "sessions by month.",
+                _monthly_session_seconds(scope),
+                width=1.4,
+            ),
+        ]
+    )
+    components.caption(
+        "analysis_results" if not scope.narrowed else "clean_events, sessions",
+        "counts and durations",
+        _population(scope, "events and sessions"),
+        scope.as_of,
+    )
+
+
+def _activity(scope: Scope) -> None:
+    st.subheader("How much happens each day?")
+    if not scope.daily:
+        st.info("These years have no day with events.")
+        return
+    components.chart(charts.daily_events(scope.daily), "daily")
+    idle = sum(not entry["events"] for entry in scope.daily)
+    components.caption(
+        "analysis_results",
+        "events per UTC day",
+        f"{_population(scope)}; {text.count(idle)} of {text.count(len(scope.daily))} days have none "
+        "and are drawn as zero",
+        scope.as_of,
+    )
+
+
+def _weekly_rhythm(scope: Scope) -> None:
+    st.subheader("At which hours of the week?")
+    with components.explained():
+        counted = selection.by_weekday_and_hour(scope)
+        components.chart(charts.weekday_by_hour(counted), "week")
+        components.caption("clean_events", "events per weekday and hour (UTC)", _population(scope), scope.as_of)
+
+
+def _events(scope: Scope, figures: Figures) -> None:
+    st.subheader("Which events are most frequent?")
+    _ranked(scope, figures.top_events, figures.events, "Most frequent events", "clean_events", limit=LEAD_LIST)
+
+
+def _ranked(
+    scope: Scope,
+    rows: Ranking,
+    total: int,
+    title: str,
+    table: str,
+    *,
+    unit: str = "events",
+    limit: int = SHORT_LIST,
+    colour: str = charts.BLUE,
+) -> None:
+    """Bars of a ranked list; `table` is what a narrowed list is counted from."""
+    shown = rows[:limit]
+    components.chart(charts.ranking(shown, total, title=title, unit=unit, colour=colour), title)
+    more = f", the {len(shown)} largest" if len(rows) > len(shown) else ""
+    components.caption(
+        table if scope.narrowed else "analysis_results",
+        f"{unit} and share of all",
+        f"{_population(scope, unit)}{more}",
+        scope.as_of,
+    )
+
+
+def _places_and_devices(scope: Scope, figures: Figures) -> None:
+    for column, question, rows, missing in zip(
+        st.columns(2),
+        ("From which countries?", "On which devices?"),
+        (figures.countries, figures.device_families),
+        ("country", "device family"),
+        strict=True,
+    ):
+        with column:
+            st.subheader(question)
+            if all(name is None for name, _ in rows):
+                st.info(f"No event of {text.span(scope.years)} names a {missing}.", icon=":material/do_not_disturb_on:")
+            else:
+                _ranked(scope, rows, figures.events, question, "clean_events", colour=charts.GREEN)
+
+
+def _session_ends(scope: Scope, figures: Figures) -> None:
+    for column, question, rows in zip(
+        st.columns(2),
+        ("How do sessions begin?", "How do sessions end?"),
+        (figures.entry_events, figures.exit_events),
+        strict=True,
+    ):
+        with column:
+            st.subheader(question)
+            if rows:
+                _ranked(scope, rows, figures.sessions, question, "sessions", unit="sessions", colour=charts.PURPLE)
+            else:
+                st.info("No event lies in a session.")
+
+
+def _transitions(scope: Scope) -> None:
+    st.subheader("Which event follows which?")
+    rows = scope.results["lists"]["top_transitions"]
+    if not rows:
+        st.info("No session has two events.")
+        return
+    total = scope.metric("transitions")["value"] or 0
+    st.dataframe(
+        [
+            {
+                "From": text.visible(row["from_event"]),
+                "To": text.visible(row["to_event"]),
+                "Times": row["transitions"],
+                "Share": 100 * (text.ratio(row["transitions"], total) or 0),
+            }
+            for row in rows
+        ],
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "Times": st.column_config.NumberColumn(format="localized", help="Direct successions inside sessions."),
+            "Share": st.column_config.ProgressColumn(
+                "Share of all transitions", format="%.1f %%", min_value=0, max_value=100, color=charts.BLUE
+            ),
+        },
+        alt="Table of the most frequent successions of two events inside sessions.",
+    )
+    components.caption(
+        "analysis_results",
+        "transitions inside sessions",
+        f"all sessions of all years; the {len(rows)} most frequent of "
+        f"{text.count(scope.metric('distinct_transitions')['value'])} pairs",
+        scope.as_of,
+    )
+
+
+def _next_event(scope: Scope) -> None:
+    st.subheader("Can the next event be predicted?")
+    metrics = data.model_metrics(scope.lake, "markov_chain", shapes.MARKOV_METRICS)
+    if metrics is None:
+        raise data.MissingFileError(scope.lake.model("markov_chain") / "metrics.json", "markov_chain")
+    scored = metrics["test_transitions"]
+    candidates = [
+        ("Markov, two events back (model)", metrics["markov2_backoff_accuracy"], True),
+        ("Markov, one event back (model)", metrics["markov1_accuracy"], True),
+        ("Same event again (baseline)", metrics["repeat_accuracy"], False),
+        ("Most frequent event (baseline)", metrics["most_frequent_accuracy"], False),
+    ]
+    known = [(name, accuracy, is_model) for name, accuracy, is_model in candidates if accuracy is not None]
+    if not scored or not known:
+        st.info("The test sessions have no transition to score.")
+        return
+    known.sort(key=lambda row: -row[1])
+    st.markdown(_verdict(known, scored))
+    rows = []
+    for name, accuracy, is_model in known:
+        low, high = selection.wilson(accuracy, scored)
+        rows.append(
+            charts.Bar(
+                name,
+                accuracy,
+                f"{text.exact_share(accuracy)} [{100 * low:.1f}–{100 * high:.1f}]",
+                charts.BLUE if is_model and scored >= FEW_SCORED else charts.GREY,
+                interval=(low, high),
+            )
+        )
+    figure = charts.bars(
+        rows, title="Accuracy of next-event predictions", unit="share of test transitions", longest=1.0
+    )
+    components.chart(figure, "markov")
+    components.caption(
+        "markov_chain",
+        f"share of {text.count(scored)} transitions predicted exactly, with 95 % Wilson interval",
+        f"the latest {text.count(metrics['test_sessions'])} sessions, learned from the "
+        f"{text.count(metrics['train_sessions'])} before them, all years; one of the top 3 guesses of the one-event "
+        f"chain is right in {text.exact_share(metrics['markov1_top3_accuracy'])}",
+        scope.as_of,
+    )
+
+
+def _verdict(ranked: Sequence[tuple[str, float, bool]], scored: int) -> str:
+    """Who predicts best, said without favour to the model; `ranked` is in falling order of accuracy."""
+    models = [row for row in ranked if row[2]]
+    baselines = [row for row in ranked if not row[2]]
+    if scored < FEW_SCORED:
+        return f"With only {scored} scored transitions this cannot be told."
+    if not models or not baselines:
+        return f"Best: {ranked[0][0]}, {text.exact_share(ranked[0][1])}."
+    (model, model_share, _), (baseline, baseline_share, _) = models[0], baselines[0]
+    low, high = selection.wilson(model_share, scored)
+    other_low, other_high = selection.wilson(baseline_share, scored)
+    own, other = text.exact_share(model_share), text.exact_share(baseline_share)
+    if low > other_high:
+        return f"Yes: **{model}** beats **{baseline}**, {own} against {other}."
+    if high < other_low:
+        return f"Not by these models: **{baseline}** is right more often than **{model}**, {other} against {own}."
+    return f"No clear winner: the intervals of **{model}** and **{baseline}** overlap, {own} against {other}."
+
+
+def _segments(scope: Scope) -> None:
+    st.subheader("Which kinds of actors are there?")
+    metrics = data.model_metrics(scope.lake, "kmeans_segments", shapes.KMEANS_METRICS)
+    if metrics is None:
+        raise data.MissingFileError(scope.lake.model("kmeans_segments") / "metrics.json", "kmeans_segments")
+    clustered = metrics["clustered_actors"]
+    st.markdown(_segment_answer(metrics))
+    left, right = st.columns([2, 3])
+    with left:
+        sizes = list(zip(metrics["names"], metrics["sizes"], strict=False))
+        components.chart(
+            charts.bars(
+                [
+                    charts.Bar(
+                        name,
+                        number,
+                        f"{text.count(number)} · {text.share(text.ratio(number, clustered))}",
+                        charts.SEGMENT_COLOURS[place % len(charts.SEGMENT_COLOURS)],
+                    )
+                    for place, (name, number) in enumerate(sizes)
+                ],
+                title="Sizes of the segments",
+                unit="actors",
+            ),
+            "sizes",
+        )
+        components.caption("kmeans_segments", "actors and share of all in a segment", "all years", scope.as_of)
+    with right, components.explained():
+        points, total = selection.segment_points(scope.lake, MAP_POINTS)
+        if points:
+            components.chart(charts.segment_map(points), "segments")
+        drawn = f"; {text.count(len(points))} of {text.count(total)} drawn" if len(points) < total else ""
+        components.caption(
+            "kmeans_segments",
+            "actors",
+            f"{text.count(clustered)} actors with enough activity, all years{drawn}",
+            scope.as_of,
+        )
+
+
+def _segment_answer(metrics: dict[str, Any]) -> str:
+    left_out = metrics["actors"] - metrics["clustered_actors"]
+    more = f"; {text.count(left_out)} more have too little activity to tell" if left_out else ""
+    sentence = f"**{len(metrics['sizes'])} segments** of {text.count(metrics['clustered_actors'])} actors{more}."
+    silhouette, shuffled = metrics["silhouette"], metrics["shuffled_silhouette"]
+    if silhouette is None or shuffled is None:
+        return sentence
+    against = f"silhouette {silhouette:.2f} against {shuffled:.2f}"
+    if silhouette <= shuffled:
+        return f"{sentence} The same data shuffled separate as well ({against}): do not rely on them."
+    return f"{sentence} They separate better than the same data shuffled: {against}."
