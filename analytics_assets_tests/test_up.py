@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from selenium.webdriver.remote.webdriver import WebDriver
 
 from analytics_assets.core.files import read_json
 from analytics_assets.core.lake import Lake
@@ -92,6 +93,10 @@ def graphql(served: Served, query: str, **variables: Any) -> Any:
     return content["data"]
 
 
+def words(page: WebDriver) -> set[str]:
+    return set(visible_text(page).split())
+
+
 def headline(lake: Lake, name: str) -> Any:
     metrics = read_json(lake.analysis_results())["metrics"]
     return next(metric["value"] for metric in metrics if metric["name"] == name)
@@ -111,10 +116,10 @@ def test_only_loopback_is_served(served: Served) -> None:
 
 def test_dagster_ui_shows_the_materialized_graph(served: Served, tmp_path: Path) -> None:
     with chromium(tmp_path) as page:
-        page.get(f"{served.dagster}/asset-groups")
-        wait_for(lambda: "event_chunks" in visible_text(page), "the asset graph", 90)
+        page.get(f"{served.dagster}/assets/raw_export?view=lineage&lineageScope=downstream&lineageDepth=9")
+        wait_for(lambda: {"event_chunks", "clean_events", "analysis_results"} <= words(page), "the asset graph", 90)
         page.get(f"{served.dagster}/assets/event_chunks?view=overview")
-        wait_for(lambda: "2024" in visible_text(page) and "Materialized" in visible_text(page), "event_chunks", 90)
+        wait_for(lambda: {"materialization", "records_seen", "2025"} <= words(page), "event_chunks", 90)
         page.get(f"{served.dagster}/assets/markov_chain?view=overview")
         wait_for(lambda: "markov1_accuracy" in visible_text(page), "the model's figures", 90)
 

@@ -107,6 +107,7 @@ def _chunk_metadata(lake: Lake, year: str, manifest: dict[str, Any]) -> dict[str
         "chunks": len(manifest["chunks"]),
         "size_bytes": sum(chunk["bytes"] for chunk in manifest["chunks"]),
         "raw_digest": manifest["raw_digest"],
+        "synthetic": lake.is_synthetic(),
         "manifest": dg.MetadataValue.path(str(lake.manifest(year))),
         "quarantine": dg.MetadataValue.path(str(lake.quarantine(year))),
     }

@@ -6,7 +6,6 @@ Put here: the order of runs and what a person sees. Keep out: what assets do.
 from __future__ import annotations
 
 import contextlib
-import io
 import threading
 import time
 import uuid
@@ -148,11 +147,7 @@ def _models(instance: dg.DagsterInstance, tags: dict[str, str]) -> bool:
     import dagster as dg
 
     job = dg.reconstructable(models_job_definition)
-    # The parent of the step processes logs past the run's logger configuration; the event log has the same lines.
-    with (
-        contextlib.redirect_stderr(io.StringIO()),
-        dg.execute_job(job, instance=instance, tags=tags, run_config=QUIET, raise_on_error=False) as result,
-    ):
+    with dg.execute_job(job, instance=instance, tags=tags, run_config=QUIET, raise_on_error=False) as result:
         return result.success
 
 
@@ -285,11 +280,8 @@ def _headlines(results: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     for metric in results["metrics"]:
         if metric["name"] in wanted and metric["value"] is not None:
-            value = metric["value"]
-            yield (
-                metric["label"],
-                f"{value:,} " + metric["unit"] if isinstance(value, int) else f"{value:,.1f} {metric['unit']}",
-            )
+            value, unit = metric["value"], metric["unit"]
+            yield metric["label"], f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.3f} {unit}"
     markov = results["models"].get("markov_chain", {})
     for label, name in (
         ("Markov chain, order 1: top-1 accuracy", "markov1_accuracy"),
