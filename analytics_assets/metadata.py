@@ -6,7 +6,7 @@ Put here: conversions from our declarations and tables to Dagster's metadata. Ke
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +38,19 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def attributes(table: Table | None = None, *, layer: str, kinds: set[str]) -> dict[str, Any]:
+def document_schema(fields: Mapping[str, str]) -> dg.TableSchema:
+    """Schema of a JSON document: its top-level fields with their meaning."""
+    return dg.TableSchema(columns=[dg.TableColumn(name, "json", description=text) for name, text in fields.items()])
+
+
+def attributes(schema: dg.TableSchema, *, layer: str, kinds: set[str]) -> dict[str, Any]:
     """Owner, kinds, tags and declared schema in the form that asset decorators and specs take."""
-    metadata = {"dagster/column_schema": column_schema(table)} if table else {}
-    return {"owners": OWNERS, "kinds": kinds, "tags": {"layer": layer}, "metadata": metadata}
+    return {
+        "owners": OWNERS,
+        "kinds": kinds,
+        "tags": {"layer": layer},
+        "metadata": {"dagster/column_schema": schema},
+    }
 
 
 def preview(rows: pa.Table) -> dg.MetadataValue[str]:

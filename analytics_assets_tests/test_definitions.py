@@ -80,6 +80,8 @@ def test_every_table_shows_its_columns() -> None:
     from analytics_assets.schemas import FEATURE_TABLES, SUMMARY_TABLES
 
     graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        assert "dagster/column_schema" in graph.get(key).metadata, key
     for table in (*SUMMARY_TABLES, *FEATURE_TABLES):
         shown = graph.get(dg.AssetKey(table.name)).metadata["dagster/column_schema"]
         schema = shown if isinstance(shown, dg.TableSchema) else shown.value

@@ -13,7 +13,14 @@ from analytics_assets.checks.reconciliation import check_reconciliation, reconci
 from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import read_json, sha256_of, write_json
 from analytics_assets.core.lake import Lake
-from analytics_assets.metadata import attributes, failing_clearly, file_metadata, preview
+from analytics_assets.metadata import (
+    attributes,
+    column_schema,
+    document_schema,
+    failing_clearly,
+    file_metadata,
+    preview,
+)
 from analytics_assets.partitions import event_years
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import CLEAN_EVENTS, DAILY_METRICS, SESSIONS, USER_FEATURES, Table
@@ -23,6 +30,17 @@ YEARLY: dict[str, Any] = {
     "partitions_def": event_years,
     "backfill_policy": dg.BackfillPolicy.multi_run(1),
     "code_version": "1",
+}
+
+QUALITY_FIELDS = {
+    "quality_version": "Version of this layout.",
+    "year": "Delivery year.",
+    "raw_digest": "Digest of the raw files.",
+    "ingestion": "Records seen, loaded, duplicates and quarantined, and the reasons of refusal.",
+    "waterfall": "Every step from the delivered records to clean_events: rule, rows and columns before and after.",
+    "columns": "Nulls and distinct values of every column of clean_events.",
+    "time": "First and last event, events outside the year, delay of the upload.",
+    "identity": "Actors, users, devices, sessions, and events without them.",
 }
 
 
@@ -78,7 +96,7 @@ def _chunk_files(lake: Lake, year: str) -> list[Path]:
     description=CLEAN_EVENTS.description,
     check_specs=_checks(CLEAN_EVENTS, "the manifest's loaded records"),
     **YEARLY,
-    **attributes(CLEAN_EVENTS, layer="feature", kinds={"duckdb", "parquet"}),
+    **attributes(column_schema(CLEAN_EVENTS), layer="feature", kinds={"duckdb", "parquet"}),
 )
 def clean_events(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Normalize one year's chunks."""
@@ -100,7 +118,7 @@ def clean_events(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
     description=SESSIONS.description,
     check_specs=_checks(SESSIONS, "clean_events inside sessions"),
     **YEARLY,
-    **attributes(SESSIONS, layer="feature", kinds={"duckdb", "parquet"}),
+    **attributes(column_schema(SESSIONS), layer="feature", kinds={"duckdb", "parquet"}),
 )
 def sessions(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Group one year's events into sessions."""
@@ -123,7 +141,7 @@ def sessions(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Materi
     description=USER_FEATURES.description,
     check_specs=_checks(USER_FEATURES, "clean_events with an actor"),
     **YEARLY,
-    **attributes(USER_FEATURES, layer="feature", kinds={"duckdb", "parquet"}),
+    **attributes(column_schema(USER_FEATURES), layer="feature", kinds={"duckdb", "parquet"}),
 )
 def user_features(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Describe every actor of one year."""
@@ -146,7 +164,7 @@ def user_features(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.M
     description=DAILY_METRICS.description,
     check_specs=_checks(DAILY_METRICS, "clean_events"),
     **YEARLY,
-    **attributes(DAILY_METRICS, layer="feature", kinds={"duckdb", "parquet"}),
+    **attributes(column_schema(DAILY_METRICS), layer="feature", kinds={"duckdb", "parquet"}),
 )
 def daily_metrics(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Count one year by day."""
@@ -167,7 +185,7 @@ def daily_metrics(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.M
 @dg.asset(
     deps=["event_chunks", "clean_events"],
     **YEARLY,
-    **attributes(layer="quality", kinds={"duckdb", "json"}),
+    **attributes(document_schema(QUALITY_FIELDS), layer="quality", kinds={"duckdb", "json"}),
 )
 def data_quality(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Quality figures of the year and the row waterfall: every step from the delivered records to clean_events with

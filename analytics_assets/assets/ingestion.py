@@ -16,13 +16,19 @@ from analytics_assets.checks.reconciliation import (
 )
 from analytics_assets.core.files import READ_BLOCK, sha256_of
 from analytics_assets.core.ingest.quarantine import read_quarantine
+from analytics_assets.core.ingest.records import SOURCE_FIELDS
 from analytics_assets.core.ingest.run import Progress, ingest_year
 from analytics_assets.core.ingest.sources import digest_of, list_sources
 from analytics_assets.core.lake import Lake
-from analytics_assets.metadata import OWNERS, attributes, failing_clearly
+from analytics_assets.metadata import attributes, column_schema, document_schema, failing_clearly
 from analytics_assets.partitions import event_years
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import EVENT_CHUNKS
+
+RAW_FIELDS = dict.fromkeys(sorted(SOURCE_FIELDS), "Delivered, not carried into the chunks.") | {
+    column.name: column.description for column in EVENT_CHUNKS.columns
+}
+"""Keys of a delivered record with their meaning."""
 
 LOG_EVERY_PROGRESS = 10
 """Progress reports per log line: one line per 50,000 records keeps the event log small."""
@@ -35,11 +41,9 @@ LOG_EVERY_PROGRESS = 10
             group_name="ingestion",
             description="The year's event exports as delivered into raw/<year>/: JSON arrays or NDJSON, plain, gzipped "
             "or zipped. Never written to. Observing it records the digest of the files.",
-            owners=OWNERS,
-            kinds={"json"},
-            tags={"layer": "raw"},
             code_version="1",
             partitions_def=event_years,
+            **attributes(document_schema(RAW_FIELDS), layer="raw", kinds={"json"}),
         )
     ]
 )
@@ -68,7 +72,7 @@ def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Obse
     backfill_policy=dg.BackfillPolicy.multi_run(1),
     check_specs=[conservation_check_spec(), complete_check_spec()],
     code_version="1",
-    **attributes(EVENT_CHUNKS, layer="ingestion", kinds={"python", "csv"}),
+    **attributes(column_schema(EVENT_CHUNKS), layer="ingestion", kinds={"python", "csv"}),
 )
 def event_chunks(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Essential columns of every accepted event as CSV chunks of at most 100,000 records, with a manifest that accounts

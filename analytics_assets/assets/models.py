@@ -15,7 +15,7 @@ from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.files import read_json, sha256_of, write_json, write_table, write_text
 from analytics_assets.core.lake import Lake
 from analytics_assets.core.models.cards import kmeans_card, markov_card
-from analytics_assets.metadata import attributes, failing_clearly, preview
+from analytics_assets.metadata import attributes, column_schema, failing_clearly, preview
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import KMEANS_ASSIGNMENTS, MARKOV_PREDICTIONS, MARKOV_TRANSITIONS
 
@@ -59,7 +59,7 @@ class MarkovConfig(dg.Config):
         ),
         baseline_check_spec("markov_chain", "repeat_last", description="Order 2 beats repeating the current event."),
     ],
-    **attributes(MARKOV_TRANSITIONS, layer="model", kinds={"numpy", "parquet"}),
+    **attributes(column_schema(MARKOV_TRANSITIONS), layer="model", kinds={"numpy", "parquet"}),
 )
 def markov_chain(context: dg.AssetExecutionContext, lake: LakeResource, config: MarkovConfig) -> dg.MaterializeResult:
     """Which event follows: Markov chain of orders 1 and 2 with back-off, learned from the first sessions in time and
@@ -134,7 +134,7 @@ class KMeansConfig(dg.Config):
             description="The silhouette beats that of the same data with every column shuffled: there is structure.",
         ),
     ],
-    **attributes(KMEANS_ASSIGNMENTS, layer="model", kinds={"scikitlearn", "parquet"}),
+    **attributes(column_schema(KMEANS_ASSIGNMENTS), layer="model", kinds={"scikitlearn", "parquet"}),
 )
 def kmeans_segments(
     context: dg.AssetExecutionContext, lake: LakeResource, config: KMeansConfig

@@ -7,18 +7,29 @@ import dagster as dg
 
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.files import sha256_of, write_json
-from analytics_assets.metadata import attributes, failing_clearly, file_metadata
+from analytics_assets.metadata import attributes, document_schema, failing_clearly, file_metadata
 from analytics_assets.resources.lake import LakeResource
 
 MODELS = ("markov_chain", "kmeans_segments")
 """Models whose metrics the results file carries."""
+
+RESULT_FIELDS = {
+    "results_version": "Version of this layout.",
+    "years": "Years the figures cover.",
+    "synthetic": "Whether the raw files are generated sample data.",
+    "data_as_of": "Time of the last event, UTC.",
+    "sources": "Per year: digest of the raw files and record counts.",
+    "metrics": "Every published number with label, unit, denominator, population and source asset.",
+    "lists": "Ranked lists and series: events, transitions, places, devices, hours, weekdays, days.",
+    "models": "Metrics of every model.",
+}
 
 
 @dg.asset(
     group_name="reports",
     deps=["event_chunks", "clean_events", "sessions", "daily_metrics", *MODELS],
     code_version="1",
-    **attributes(layer="report", kinds={"duckdb", "json"}),
+    **attributes(document_schema(RESULT_FIELDS), layer="report", kinds={"duckdb", "json"}),
 )
 def analysis_results(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Every published figure over all years in one JSON file, each with unit, denominator, population and source."""

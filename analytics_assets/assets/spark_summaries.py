@@ -10,7 +10,7 @@ import dagster as dg
 from analytics_assets.checks.reconciliation import check_reconciliation, reconciliation_check_spec
 from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import read_json, sha256_of, write_table
-from analytics_assets.metadata import attributes, failing_clearly, file_metadata, preview
+from analytics_assets.metadata import attributes, column_schema, failing_clearly, file_metadata, preview
 from analytics_assets.partitions import event_years
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.resources.spark import SparkResource
@@ -33,7 +33,7 @@ RECONCILED = {
             group_name="spark_summaries",
             description=table.description,
             code_version="1",
-            **attributes(table, layer="summary", kinds={"pyspark", "parquet"}),
+            **attributes(column_schema(table), layer="summary", kinds={"pyspark", "parquet"}),
         )
         for table in SUMMARY_TABLES
     ],

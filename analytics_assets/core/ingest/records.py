@@ -115,14 +115,19 @@ def _number(value: Decimal) -> float:
     return float(value)
 
 
+# Made once: json.dumps builds an encoder for every call that asks for more than its defaults.
+_WRITE_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_number).encode
+_WRITE_TEXT = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_number
+).encode
+
+
 def json_text(value: Any) -> str:
     """Serialize a nested value as JSON text that any reader reads back equal; ValueError beyond a double's range.
 
     Keys are sorted, so that a record delivered again with other key order gives the same text.
     """
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_number
-    )
+    return _WRITE_TEXT(value)
 
 
 def _shown(value: Any) -> str:
@@ -131,8 +136,7 @@ def _shown(value: Any) -> str:
 
 
 def _payload(record: dict[str, Any]) -> bytes:
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), default=_number)
-    return blake2b(text.encode(), digest_size=16).digest()
+    return blake2b(_WRITE_CANONICAL(record).encode("ascii"), digest_size=16).digest()
 
 
 def _identity(record: dict[str, Any], payload: bytes) -> str:

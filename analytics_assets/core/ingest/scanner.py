@@ -42,6 +42,21 @@ _BLANK = re.compile(rb"[ \t\r\n]*+")
 _FILLER_TEXT = rb'(?:[ \t\r\n,:0-9.eE+\-truefalsn]++|"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")*+'
 _FILLER = re.compile(_FILLER_TEXT, re.DOTALL)
 _TOKEN = re.compile(_FILLER_TEXT + rb"([\[\]{}])", re.DOTALL)
+_SHALLOW_DEPTH = 8
+
+
+def _shallow_object() -> re.Pattern[bytes]:
+    """Pattern of a whole object nested at most `_SHALLOW_DEPTH` deep: one match instead of a step per bracket.
+
+    It pairs brackets of any kind; that they fit, decoding proves.
+    """
+    inside = _FILLER_TEXT
+    for _ in range(_SHALLOW_DEPTH - 1):
+        inside = _FILLER_TEXT + rb"(?:[\[{]" + inside + rb"[\]}]" + _FILLER_TEXT + rb")*+"
+    return re.compile(rb"\{" + inside + rb"\}", re.DOTALL)
+
+
+_SHALLOW_OBJECT = _shallow_object()
 _OPEN_STRING = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+\\?', re.DOTALL)
 _SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\r\n,:\[\]{}"]++', re.DOTALL)
 _PIECE = re.compile(rb'[ \t\r\n]*+([\[\]{},:]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\r\n,:\[\]{}"]++)', re.DOTALL)
@@ -231,6 +246,12 @@ class RecordScanner:
 
     def _element(self) -> Iterator[RecordSpan]:
         """Yield the element at the scanning place; bytes that are none give one refused span, longer ones several."""
+        whole = _SHALLOW_OBJECT.match(self._buffer, self._at)
+        if whole is not None and len(whole[0]) <= MAX_RECORD_BYTES:
+            problem, value = _decoded(whole[0])
+            if not problem:
+                yield self._take(len(whole[0]), "", value)
+                return
         bracketed = self._buffer[self._at] in b"{["
         length, depth = self._measure(0) if bracketed else (self._scalar_length(), 0)
         if length > 0:
