@@ -6,6 +6,7 @@ Put here: the order of runs and what a person sees. Keep out: what assets do.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
 import uuid
@@ -19,8 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from analytics_assets.cli.environment import prepare_dagster_home
-from analytics_assets.core.errors import explained_os_errors
-from analytics_assets.core.files import read_json
+from analytics_assets.core.errors import PipelineError, explained_os_errors
+from analytics_assets.core.files import read_json, replace_folder
 from analytics_assets.core.lake import Lake
 
 if TYPE_CHECKING:
@@ -77,9 +78,24 @@ def _say(text: str) -> None:
 
 
 def generate_sample(lake: Lake, config: SampleConfig) -> None:
-    """Write synthetic exports with a progress display."""
+    """Write synthetic exports with a progress display; ``raw/`` is replaced as a whole when they are complete.
+
+    Raises
+    ------
+    PipelineError
+        ``raw/`` holds files that were not generated: they are never mixed with synthetic ones.
+    """
     from analytics_assets.sample.generator import write_sample
 
+    if lake.raw().is_dir() and any(lake.raw().iterdir()) and not lake.is_synthetic():
+        raise PipelineError(
+            lake.raw(),
+            "it holds files that are not generated sample data",
+            "Put exports into a folder named by their year, such as raw/2024, or set ANALYTICS_DATA_DIR to another "
+            "folder for sample data.",
+        )
+    staged = lake.staging() / "sample"
+    shutil.rmtree(staged, ignore_errors=True)
     console.print(f"Generating about {config.events:,} synthetic events into {lake.raw()}", highlight=False)
     with _bars() as bars, explained_os_errors(lake.raw()):
         tasks: dict[str, Any] = {}
@@ -89,7 +105,8 @@ def generate_sample(lake: Lake, config: SampleConfig) -> None:
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done, total=total)
 
-        truth = write_sample(lake.raw(), config, report)
+        truth = write_sample(staged, config, report)
+        replace_folder(staged, lake.raw())
     total = truth["total"]
     _say(f"  {total['records']:,} records written")
 
