@@ -29,8 +29,8 @@ REAL_SAMPLES = ROOT.parent / "shared" / "sample"
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """An empty lake."""
-    return Lake(tmp_path / "lake")
+    """An empty lake; a blank and a quote in its path must never matter."""
+    return Lake(tmp_path / "analyst's lake")
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +79,6 @@ class Demo:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """``analytics demo`` on an empty lake with a small sample; the lake is read only for tests."""
-    lake = Lake(tmp_path_factory.mktemp("demo"))
+    lake = Lake(tmp_path_factory.mktemp("demo") / "analyst's lake")
     result = run_analytics("demo", "--events", "12000", data_dir=lake.root)
     return Demo(lake, result.stdout + result.stderr, result.returncode)

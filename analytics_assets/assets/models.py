@@ -123,6 +123,7 @@ class KMeansConfig(dg.Config):
 
 @dg.asset(
     group_name="models",
+    # user_features describes actors year by year; here the same query describes them over all years.
     deps=["clean_events", "sessions", "user_features"],
     code_version="1",
     pool="training",

@@ -4,6 +4,7 @@ Put here: the multi-asset over all summaries. Keep out: the aggregations (``core
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 
@@ -89,9 +90,11 @@ def spark_summaries(
             )
 
 
-def _events_in(path: object, condition: str) -> int:
+def _events_in(path: Path, condition: str) -> int:
     import duckdb
 
-    query = f"SELECT coalesce(sum(events), 0) FROM read_parquet('{path}') WHERE {condition}"
+    from analytics_assets.core.features.engine import parquet
+
+    query = f"SELECT coalesce(sum(events), 0) FROM {parquet([path])} WHERE {condition}"
     [(events,)] = duckdb.execute(query).fetchall()
     return int(events)

@@ -29,15 +29,15 @@ def check_schema(asset: str, table: Table, path: Path) -> dg.AssetCheckResult:
     import duckdb
     import pyarrow.parquet as pq
 
+    from analytics_assets.core.features.engine import parquet
+
     expected = {field.name: str(field.type) for field in table.arrow_schema()}
     actual = {field.name: str(field.type) for field in pq.read_schema(path)}
     columns = [name for name in table.column_names if not table.column(name).nullable and name in actual]
     key = ", ".join(f'"{name}"' for name in table.key)
     counts = ", ".join(f'count(*) - count("{name}")' for name in columns)
     with duckdb.connect(":memory:") as engine:
-        engine.execute(
-            "CREATE VIEW rows AS SELECT * FROM read_parquet(?)".replace("?", "'" + str(path).replace("'", "''") + "'")
-        )
+        engine.execute(f"CREATE VIEW rows AS SELECT * FROM {parquet([path])}")
         [nulls] = engine.execute(f"SELECT {counts} FROM rows").fetchall() if columns else [()]
         [(repeated,)] = (
             engine.execute(

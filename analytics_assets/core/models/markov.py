@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.core.files import read_json, write_json, write_table
-from analytics_assets.core.models.sequences import TRAIN_SHARE, Sequences
+from analytics_assets.core.models.sequences import Sequences
 from analytics_assets.schemas import MARKOV_PREDICTIONS, MARKOV_TRANSITIONS
 
 if TYPE_CHECKING:
@@ -230,7 +230,6 @@ def evaluate(model: MarkovChain, sequences: Sequences, train_sessions: int) -> t
 
     metrics = {
         "protocol": {
-            "train_share": TRAIN_SHARE,
             "order": "sessions by (start, actor, session_id)",
             "scored": "all transitions of test sessions, no end symbol",
         },
