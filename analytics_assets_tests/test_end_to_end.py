@@ -106,7 +106,7 @@ def test_an_event_can_be_traced_from_the_table_to_its_raw_bytes(demo: Demo) -> N
 
     lake = demo.lake
     [(uuid,)] = duckdb.execute(
-        f"SELECT uuid FROM '{lake.feature('clean_events', '2024')}' ORDER BY uuid LIMIT 1"
+        "SELECT uuid FROM read_parquet(?) ORDER BY uuid LIMIT 1", [str(lake.feature("clean_events", "2024"))]
     ).fetchall()
     chunk = next(
         entry
