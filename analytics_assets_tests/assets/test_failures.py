@@ -131,6 +131,7 @@ def test_a_malformed_record_is_quarantined_and_never_stops_the_run(lake: Lake) -
     assert (total["records_seen"], total["loaded"], total["quarantined"]) == (2, 1, 1)
     [refused] = read_quarantine(lake.quarantine("2024"))
     assert refused.raw == bad and refused.reason == "malformed_json"
+    assert refused.detail == "The bytes are not JSON."
 
 
 @pytest.mark.parametrize("asset", [markov_chain, kmeans_segments, analysis_results])

@@ -21,7 +21,7 @@ from analytics_assets.core.files import json_bytes, replace_folder, sha256_of
 from analytics_assets.core.ingest.chunks import DIALECT, ChunkWriter, remove_rows
 from analytics_assets.core.ingest.identity import IdentityStore, Place
 from analytics_assets.core.ingest.quarantine import QuarantineWriter, Refused
-from analytics_assets.core.ingest.records import Normalizer, Refusal
+from analytics_assets.core.ingest.records import REASONS, Normalizer, Refusal
 from analytics_assets.core.ingest.scanner import RecordScanner, RecordSpan
 from analytics_assets.core.ingest.sources import DAMAGED, Source, compression_of, digest_of, list_sources, open_members
 from analytics_assets.core.lake import Lake
@@ -189,7 +189,7 @@ class _Run:
                 scanner = RecordScanner(member.stream, label)
                 for span in scanner:
                     report.records_seen += 1
-                    refusal = Refusal(span.problem, "") if span.problem else None
+                    refusal = Refusal(span.problem, REASONS[span.problem]) if span.problem else None
                     if refusal is None:
                         refusal = self._load(report, number, member.name, span)
                     if refusal is not None:
