@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from analytics_assets.core.errors import PipelineError
-from analytics_assets.core.ingest.sources import raw_digest
+from analytics_assets.core.ingest.digests import raw_digest
 from analytics_assets.core.lake import Lake
 from analytics_assets.jobs import yearly_job
 from analytics_assets.resources.lake import LakeResource
@@ -56,7 +56,7 @@ def nightly_decision(instance: dg.DagsterInstance, lake: Lake, now: datetime) ->
     """
     year = str(now.year)
     try:
-        digest = raw_digest(lake.raw(year))
+        digest = raw_digest(lake, year)
     except PipelineError as error:
         return dg.SkipReason(str(error))
     if materialized_digests(instance, year) == {digest}:

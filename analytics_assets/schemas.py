@@ -25,6 +25,12 @@ NULL_MARK = r"\N"
 NULL_TOKENS: tuple[str, ...] = ("", "EMPTY", "(none)", "Unknown", "--")
 """Texts that event sources write where they mean "no value"."""
 
+SENTINEL_IDS: frozenset[str] = frozenset(
+    ["anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "{}", "[]", "0", "-1"]
+    + ["00000000-0000-0000-0000-000000000000"]
+)
+"""Ids, in small letters, that stand for nobody: the vendor refuses them by default, exports still hold them."""
+
 NO_SESSION = -1
 """``session_id`` of an event outside any session."""
 
@@ -44,6 +50,8 @@ class Column:
         Unit of a number, empty where it has none.
     null_tokens : tuple of str
         Texts that mean null in this column; cleaning and every summary read them as null.
+    personal : bool
+        The value identifies a person by itself; ingestion writes a pseudonym in its place.
     """
 
     name: str
@@ -52,6 +60,7 @@ class Column:
     nullable: bool = True
     unit: str = ""
     null_tokens: tuple[str, ...] = ()
+    personal: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,8 +113,12 @@ class Table:
         return T.StructType([T.StructField(c.name, kinds[c.type], True) for c in self.columns])
 
 
-def _text(name: str, description: str, *, nullable: bool = True, tokens: bool = False) -> Column:
-    return Column(name, "string", description, nullable=nullable, null_tokens=NULL_TOKENS if tokens else ())
+def _text(
+    name: str, description: str, *, nullable: bool = True, tokens: bool = False, personal: bool = False
+) -> Column:
+    return Column(
+        name, "string", description, nullable=nullable, null_tokens=NULL_TOKENS if tokens else (), personal=personal
+    )
 
 
 def _count(name: str, description: str) -> Column:
@@ -128,8 +141,8 @@ EVENT_CHUNKS = Table(
         _text("$insert_id", "Client's deduplication key."),
         Column("app", "int64", "Project id."),
         Column("amplitude_id", "int64", "Person id after identity merge."),
-        _text("user_id", "Login id given by the product.", tokens=True),
-        _text("device_id", "Device id.", tokens=True),
+        _text("user_id", "Login id given by the product.", tokens=True, personal=True),
+        _text("device_id", "Device id.", tokens=True, personal=True),
         Column(
             "session_id", "int64", "Session start in epoch milliseconds, -1 outside a session; not unique over users."
         ),
@@ -153,12 +166,19 @@ EVENT_CHUNKS = Table(
         _text("language", "Language name.", tokens=True),
         _text("library", "Sending library and version.", tokens=True),
         _text("version_name", "Version of the product.", tokens=True),
-        _text("ip_address", "IP address.", tokens=True),
+        _text("ip_address", "IP address.", tokens=True, personal=True),
         _text("event_properties", "Properties of the event as JSON text."),
         _text("user_properties", "Properties of the user as JSON text."),
     ),
     key=("uuid",),
 )
+
+NESTED_COLUMNS = ("event_properties", "user_properties")
+"""Columns of ``EVENT_CHUNKS`` that hold JSON text."""
+
+PERSONAL_COLUMNS = tuple(column.name for column in EVENT_CHUNKS.columns if column.personal)
+"""Columns of ``EVENT_CHUNKS`` that are pseudonymized. Of the other fields that identify a person, ``location_lat``,
+``location_lng``, ``adid`` and ``idfa`` are not carried into the chunks at all."""
 
 SPARK_DATASET_OVERVIEW = Table(
     "spark_dataset_overview",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-from analytics_assets.core.ingest.sources import raw_digest
+from analytics_assets.core.ingest.digests import raw_digest
 from analytics_assets.core.lake import Lake
 from analytics_assets.definitions import build_defs
 from analytics_assets.resources.lake import LakeResource
@@ -39,7 +39,7 @@ def test_new_files_request_the_current_year(raw_lake: Lake) -> None:
 
 
 def test_unchanged_files_are_skipped(raw_lake: Lake) -> None:
-    digest = raw_digest(raw_lake.raw("2025"))
+    digest = raw_digest(raw_lake, "2025")
     with dg.instance_for_test() as instance:
         materialize(instance, digest)
         decision = nightly_decision(instance, raw_lake, NIGHT)
@@ -49,13 +49,13 @@ def test_unchanged_files_are_skipped(raw_lake: Lake) -> None:
 
 def test_a_half_finished_year_is_asked_for_again(raw_lake: Lake) -> None:
     with dg.instance_for_test() as instance:
-        materialize(instance, raw_digest(raw_lake.raw("2025")), LAST_YEARLY_ASSETS[:-1])
+        materialize(instance, raw_digest(raw_lake, "2025"), LAST_YEARLY_ASSETS[:-1])
         assert isinstance(nightly_decision(instance, raw_lake, NIGHT), dg.RunRequest)
 
 
 def test_a_changed_file_is_asked_for_again(raw_lake: Lake) -> None:
     with dg.instance_for_test() as instance:
-        materialize(instance, raw_digest(raw_lake.raw("2025")))
+        materialize(instance, raw_digest(raw_lake, "2025"))
         (raw_lake.raw("2025") / "later.json").write_text("[]")
         assert isinstance(nightly_decision(instance, raw_lake, NIGHT), dg.RunRequest)
 

@@ -3,7 +3,7 @@
 Put here: assets that read ``raw/``. Keep out: parsing (``core/ingest``).
 """
 
-from itertools import count
+import time
 from typing import Any
 
 import dagster as dg
@@ -14,11 +14,10 @@ from analytics_assets.checks.reconciliation import (
     complete_check_spec,
     conservation_check_spec,
 )
-from analytics_assets.core.files import READ_BLOCK, sha256_of
-from analytics_assets.core.ingest.quarantine import read_quarantine
+from analytics_assets.core.files import sha256_of
+from analytics_assets.core.ingest.digests import raw_digests
 from analytics_assets.core.ingest.records import SOURCE_FIELDS
-from analytics_assets.core.ingest.run import Progress, ingest_year
-from analytics_assets.core.ingest.sources import digest_of, list_sources
+from analytics_assets.core.ingest.sources import digest_of
 from analytics_assets.core.lake import Lake
 from analytics_assets.metadata import attributes, column_schema, document_schema, failing_clearly
 from analytics_assets.partitions import event_years
@@ -30,8 +29,8 @@ RAW_FIELDS = dict.fromkeys(sorted(SOURCE_FIELDS), "Delivered, not carried into t
 }
 """Keys of a delivered record with their meaning."""
 
-LOG_EVERY_PROGRESS = 10
-"""Progress reports per log line: one line per 50,000 records keeps the event log small."""
+LOG_EVERY_SECONDS = 5.0
+"""Time between two log lines: a year of gigabytes gives some dozens."""
 
 
 @dg.multi_observable_source_asset(
@@ -51,14 +50,14 @@ def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Obse
     """Observe one year's files."""
     folder = lake.lake.raw(context.partition_key)
     with failing_clearly(folder):
-        sources = list_sources(folder)
-        digest = digest_of({source.name: sha256_of(source.path) for source in sources})
+        digests = raw_digests(lake.lake, context.partition_key)
+        digest = digest_of(digests)
     return dg.ObserveResult(
         asset_key="raw_export",
         data_version=dg.DataVersion(digest),
         metadata={
-            "files": len(sources),
-            "size_bytes": sum(source.path.stat().st_size for source in sources),
+            "files": len(digests),
+            "size_bytes": sum((folder / name).stat().st_size for name in digests),
             "folder": dg.MetadataValue.path(str(folder)),
             "raw_digest": digest,
         },
@@ -71,17 +70,22 @@ def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Obse
     partitions_def=event_years,
     backfill_policy=dg.BackfillPolicy.multi_run(1),
     check_specs=[conservation_check_spec(), complete_check_spec()],
-    code_version="1",
+    code_version="2",
     **attributes(column_schema(EVENT_CHUNKS), layer="ingestion", kinds={"python", "csv"}),
 )
 def event_chunks(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Essential columns of every accepted event as CSV chunks of at most 100,000 records, with a manifest that accounts
     for every record delivered. Refused records lie in the quarantine with their exact bytes and the reason."""
+    from analytics_assets.core.ingest.audit import count_published
+    from analytics_assets.core.ingest.run import Progress, ingest_year
+
     year, data = context.partition_key, lake.lake
-    reports = count(1)
+    last = time.monotonic()
 
     def log_progress(progress: Progress) -> None:
-        if next(reports) % LOG_EVERY_PROGRESS == 0:
+        nonlocal last
+        if time.monotonic() - last >= LOG_EVERY_SECONDS:
+            last = time.monotonic()
             share = progress.bytes_read / max(1, progress.bytes_total)
             context.log.info(f"{progress.file}: {progress.records_seen:,} records, {share:.0%} of the bytes")
 
@@ -91,9 +95,7 @@ def event_chunks(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
         data_version=dg.DataVersion(sha256_of(data.manifest(year))),
         metadata=_chunk_metadata(data, year, manifest),
         check_results=[
-            check_conservation(
-                manifest, _csv_records(data, year), sum(1 for _ in read_quarantine(data.quarantine(year)))
-            ),
+            check_conservation(manifest, *count_published(data, year)),
             check_complete(manifest),
         ],
     )
@@ -106,6 +108,9 @@ def _chunk_metadata(lake: Lake, year: str, manifest: dict[str, Any]) -> dict[str
         "records_seen": total["records_seen"],
         "duplicates": total["duplicates"],
         "quarantined": total["quarantined"],
+        "forgotten": total["forgotten"],
+        "bytes_accounted_for": total["decompressed_bytes"],
+        "privacy": manifest["privacy"],
         "quarantine_reasons": manifest["quarantine_reasons"],
         "coerced_values": manifest["coerced_values"],
         "chunks": len(manifest["chunks"]),
@@ -116,17 +121,3 @@ def _chunk_metadata(lake: Lake, year: str, manifest: dict[str, Any]) -> dict[str
         "quarantine": dg.MetadataValue.path(str(lake.quarantine(year))),
     }
 
-
-def _csv_records(lake: Lake, year: str) -> int:
-    """Records in the published chunks, by counting line ends outside quotes: independent of the writer."""
-    records = 0
-    for path in sorted(lake.chunks(year).glob("part-*.csv")):
-        quotes = 0
-        with path.open("rb") as stream:
-            while block := stream.read(READ_BLOCK):
-                for place, piece in enumerate(block.split(b'"')):
-                    quotes += place > 0
-                    if quotes % 2 == 0:
-                        records += piece.count(b"\n")
-        records -= 1  # the header
-    return records

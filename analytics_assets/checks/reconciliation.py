@@ -20,36 +20,45 @@ def conservation_check_spec() -> dg.AssetCheckSpec:
         CONSERVATION_CHECK,
         asset="event_chunks",
         blocking=True,
-        description="Per file and in total: records seen = loaded + duplicates + quarantined; the chunk files hold the "
-        "loaded rows, the quarantine holds the refused ones.",
+        description="Per file and in total: records seen = loaded + duplicates + quarantined + forgotten; every "
+        "decompressed byte belongs to a record, a refused span, a separator or a merge record. Another reader finds the "
+        "loaded rows in the chunk files, and the refused records and their bytes in the quarantine.",
     )
 
 
-def check_conservation(manifest: dict[str, Any], chunk_rows: int, quarantine_rows: int) -> dg.AssetCheckResult:
-    """Judge a manifest against rows counted in the published files by other code than the writer's."""
-    unbalanced = [
-        entry["path"]
-        for entry in manifest["files"]
-        if entry["records_seen"] != entry["loaded"] + entry["duplicates"] + entry["quarantined"]
-    ]
+def check_conservation(
+    manifest: dict[str, Any], chunk_rows: int, quarantine_rows: int, quarantine_bytes: int
+) -> dg.AssetCheckResult:
+    """Judge a manifest against what other code than the writer's counted in the published files."""
+    unbalanced = [entry["path"] for entry in manifest["files"] if not _balanced(entry)]
     total = manifest["total"]
     sums_match = all(
-        total[name] == sum(entry[name] for entry in manifest["files"])
-        for name in ("records_seen", "loaded", "duplicates", "quarantined")
+        value == sum(entry[name] for entry in manifest["files"]) for name, value in manifest["total"].items()
     )
-    passed = not unbalanced and sums_match and chunk_rows == total["loaded"] and quarantine_rows == total["quarantined"]
+    found = {
+        "rows_in_chunks": (chunk_rows, total["loaded"]),
+        "rows_in_quarantine": (quarantine_rows, total["quarantined"]),
+        "bytes_in_quarantine": (quarantine_bytes, total["refused_bytes"]),
+    }
     return dg.AssetCheckResult(
         check_name=CONSERVATION_CHECK,
-        passed=passed,
+        passed=not unbalanced and sums_match and all(counted == stated for counted, stated in found.values()),
         metadata={
             "unbalanced_files": unbalanced,
             "total_equals_sum_of_files": sums_match,
             "loaded": total["loaded"],
-            "rows_in_chunks": chunk_rows,
             "quarantined": total["quarantined"],
-            "rows_in_quarantine": quarantine_rows,
+            "refused_bytes": total["refused_bytes"],
+            **{name: counted for name, (counted, _) in found.items()},
         },
     )
+
+
+def _balanced(entry: dict[str, Any]) -> bool:
+    records = entry["loaded"] + entry["duplicates"] + entry["quarantined"] + entry["forgotten"]
+    accounted = sum(entry[name] for name in ("record_bytes", "refused_bytes", "separator_bytes", "merge_bytes"))
+    stored = entry["bytes"] if entry["compression"] == "none" else entry["decompressed_bytes"]
+    return entry["records_seen"] == records and entry["decompressed_bytes"] == accounted == stored
 
 
 def complete_check_spec() -> dg.AssetCheckSpec:
@@ -61,12 +70,12 @@ def complete_check_spec() -> dg.AssetCheckSpec:
 
 def check_complete(manifest: dict[str, Any]) -> dg.AssetCheckResult:
     """Name the files that ended early; their complete records are loaded."""
-    cut = [entry["path"] for entry in manifest["files"] if "truncated" in entry["irregularities"]]
+    cut = [entry["path"] for entry in manifest["files"] if not entry["complete"]]
     return dg.AssetCheckResult(
         check_name=COMPLETE_CHECK,
         passed=not cut,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"truncated_files": cut, "remedy": "Download these files again and materialize the year again."},
+        metadata={"incomplete_files": cut, "remedy": "Download these files again and materialize the year again."},
     )
 
 

@@ -142,6 +142,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def previous_of(target: Path) -> Path:
+    """Where `replace_folder` puts the folder it replaces for the moment between its renames."""
+    return target.parent / f".{target.name}.previous"
+
+
 def replace_folder(staged: Path, target: Path) -> None:
     """Publish `staged` as `target`: the old folder is moved aside, the new one renamed in, the old one removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +154,7 @@ def replace_folder(staged: Path, target: Path) -> None:
         if path.is_file():
             sync_file(path)
     sync_folder(staged)
-    previous = target.parent / f".{target.name}.previous"
+    previous = previous_of(target)
     if target.exists():
         shutil.rmtree(previous, ignore_errors=True)
         os.replace(target, previous)

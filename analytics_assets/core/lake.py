@@ -80,6 +80,31 @@ class Lake:
         """Years whose chunks are whole, ascending."""
         return [year for year in _years_in(self.root / "chunks") if self.manifest(year).is_file()]
 
+    def ledger(self, year: str) -> Path:
+        """Folder of what the next ingestion of a year takes over instead of reading it again."""
+        return self.chunks(year) / ".ledger"
+
+    def raw_digests(self, year: str) -> Path:
+        """Remembered digests of one year's raw files."""
+        return self.root / ".digests" / f"{year}.json"
+
+    def repairs(self, year: str) -> Path:
+        """Corrected texts of quarantined records, applied whenever their file is read."""
+        return self.root / "repairs" / f"{year}.json"
+
+    # privacy
+    def pii_key(self) -> Path:
+        """Key of the pseudonyms, made once when the environment gives none."""
+        return self.root / ".keys" / "pii.key"
+
+    def suppressed(self) -> Path:
+        """Keyed digests of the ids of forgotten persons."""
+        return self.root / "privacy" / "suppressed.json"
+
+    def receipts(self) -> Path:
+        """Folder of the receipts of deletions."""
+        return self.root / "privacy" / "receipts"
+
     # tables
     def summary(self, year: str, name: str) -> Path:
         """One Spark summary of one year."""
@@ -118,6 +143,10 @@ class Lake:
     def staging(self) -> Path:
         """Folder for unfinished work, on the same file system as the results so that a rename publishes them."""
         return self.root / ".staging"
+
+    def lock(self, name: str) -> Path:
+        """File that a process locks while it does the work called `name`."""
+        return self.root / ".locks" / name
 
     def dagster_home(self) -> Path:
         """Dagster's run history for this lake."""

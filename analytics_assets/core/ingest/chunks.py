@@ -1,24 +1,31 @@
-"""Accepted records to CSV chunks of bounded size.
+"""Parts of files to published CSV chunks.
 
-Put here: the CSV dialect, the chunk writer, and the removal of rows from written chunks. Keep out: the order of the
-whole run and the manifest (``run.py``).
+Put here: the CSV dialect, which rows go into which chunk, writing them with as little copying as possible. Keep out:
+which rows are kept (``identity.py``), the manifest (``run.py``).
+
+Chunks begin with a file: a file's parts of at most 100,000 rows become chunks of their own, and small ones that follow
+each other share one. So what a chunk holds depends on its own files alone.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from analytics_assets.core.files import atomic_path, sha256_of
-from analytics_assets.schemas import EVENT_CHUNKS, MAX_CHUNK_ROWS, NULL_MARK
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics_assets.core.files import READ_BLOCK, sha256_of, sync_file
+from analytics_assets.core.ingest.parse import HEADER, Parsed, Part
+from analytics_assets.schemas import NULL_MARK
 
 DIALECT = {"delimiter": ",", "quote": '"', "quote_escape": '"', "quoting": "all", "null": NULL_MARK, "line_end": "\n"}
 """How the chunks are written; Spark, pandas and DuckDB read it back without loss."""
-
-FLUSH_CHARACTERS = 2_000_000
-"""Text kept before it is written."""
 
 
 @dataclass
@@ -29,7 +36,7 @@ class SourceSpan:
     member: str
     start: int
     end: int
-    rows: int = 0
+    rows: int
 
 
 @dataclass
@@ -43,114 +50,205 @@ class Chunk:
     sources: list[SourceSpan] = field(default_factory=list)
 
 
-def part_name(number: int) -> str:
-    """File name of a chunk."""
-    return f"part-{number:05d}.csv"
+@dataclass
+class Piece:
+    """The kept rows of one part.
 
+    Parameters
+    ----------
+    part : Part
+        Where the rows lie.
+    source, number : int
+        Whose part it is, and which.
+    first : int
+        Row of the source's index with which the part begins.
+    present : array of bool, shape (part.rows,)
+        Which of the part's rows its file holds.
+    kept : array of bool, shape (part.rows,)
+        Which of them are wanted; never more than are present.
+    sizes : array of int64, shape (part.rows,)
+        Bytes of each row.
+    """
 
-class _TextSink:
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self.characters = 0
-
-    def write(self, text: str) -> int:
-        self.pieces.append(text)
-        self.characters += len(text)
-        return len(text)
-
-    def take(self) -> bytes:
-        content = "".join(self.pieces).encode("utf-8")
-        self.pieces.clear()
-        self.characters = 0
-        return content
-
-
-class ChunkWriter:
-    """Write rows to ``part-NNNNN.csv`` files of at most `max_rows` rows in a new folder."""
-
-    def __init__(self, folder: Path, max_rows: int = MAX_CHUNK_ROWS) -> None:
-        folder.mkdir(parents=True)
-        self._folder, self._max_rows = folder, max_rows
-        self._sink = _TextSink()
-        self._csv = csv.writer(self._sink, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        self.chunks: list[Chunk] = []
-        self._open_next()
-
-    def _open_next(self) -> None:
-        chunk = Chunk(part_name(len(self.chunks)))
-        self.chunks.append(chunk)
-        self._stream = (self._folder / chunk.path).open("wb")
-        self._digest = hashlib.sha256()
-        self._csv.writerow(EVENT_CHUNKS.column_names)
-
-    def _flush(self) -> None:
-        content = self._sink.take()
-        self._stream.write(content)
-        self._digest.update(content)
-        self.chunks[-1].bytes += len(content)
-
-    def _finish(self) -> None:
-        self._flush()
-        self._stream.close()
-        self.chunks[-1].sha256 = self._digest.hexdigest()
+    part: Part
+    source: int
+    number: int
+    first: int
+    present: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
+    sizes: NDArray[np.int64]
 
     @property
-    def next_place(self) -> tuple[int, int]:
-        """Chunk and row that the next record will get, both from 0."""
-        last = self.chunks[-1]
-        return (len(self.chunks), 0) if last.rows == self._max_rows else (len(self.chunks) - 1, last.rows)
+    def rows(self) -> int:
+        """Rows that are wanted."""
+        return int(self.kept.sum())
 
-    def add(self, row: list[str], file: str, member: str, start: int, end: int) -> None:
-        """Append one row that came from bytes `start` to `end` of a source."""
-        if self.chunks[-1].rows == self._max_rows:
-            self._finish()
-            self._open_next()
-        chunk = self.chunks[-1]
-        self._csv.writerow(row)
-        chunk.rows += 1
-        if not chunk.sources or (chunk.sources[-1].file, chunk.sources[-1].member) != (file, member):
-            chunk.sources.append(SourceSpan(file, member, start, end))
-        chunk.sources[-1].end = end
-        chunk.sources[-1].rows += 1
-        if self._sink.characters >= FLUSH_CHARACTERS:
-            self._flush()
+    @property
+    def bytes(self) -> int:
+        """Their bytes."""
+        return int(self.sizes[self.kept].sum())
 
-    def close(self) -> list[Chunk]:
-        """Finish the last file and return all chunks; there is always one, if only with a header."""
-        self._finish()
-        return self.chunks
-
-    def discard(self) -> None:
-        """Close the open file after a failure."""
-        self._stream.close()
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """Byte ranges of the wanted rows in the part's file, neighbours joined."""
+        sizes, kept = self.sizes[self.present], self.kept[self.present]
+        ends = np.cumsum(sizes) + self.part.offset
+        changes = np.flatnonzero(np.diff(kept.astype(np.int8), prepend=0, append=0))
+        for start, stop in zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True):
+            yield int(ends[start] - sizes[start]), int(ends[stop - 1])
 
 
-def remove_rows(folder: Path, chunk: Chunk, rows: dict[int, tuple[str, str]]) -> None:
-    """Rewrite one chunk without some rows.
+def pieces_of(parsed: list[Parsed], kept: list[NDArray[np.bool_]]) -> list[Piece]:
+    """All parts with their wanted rows, in order; parts without any are left out."""
+    pieces = []
+    for source, one in enumerate(parsed):
+        index = one.index()
+        first = 0
+        for number, part in enumerate(one.parts):
+            rows = slice(first, first + part.rows)
+            present = np.ones(part.rows, np.bool_) if part.own_file else index["kept"][rows].astype(np.bool_)
+            piece = Piece(part, source, number, first, present, kept[source][rows], index["size"][rows].astype(np.int64))
+            if piece.rows:
+                pieces.append(piece)
+            first += part.rows
+    return pieces
+
+
+def plan(pieces: list[Piece], max_rows: int) -> list[list[Piece]]:
+    """Which pieces share a chunk; at least one chunk, if only with a header."""
+    groups: list[list[Piece]] = [[]]
+    rows = 0
+    for piece in pieces:
+        if groups[-1] and rows + piece.rows > max_rows:
+            groups.append([])
+            rows = 0
+        groups[-1].append(piece)
+        rows += piece.rows
+    return groups
+
+
+def composition(group: list[Piece], parsed: list[Parsed]) -> str:
+    """Digest of what determines a chunk's bytes, given the same settings."""
+    total = hashlib.sha256()
+    for piece in group:
+        report = parsed[piece.source].report
+        total.update(f"{report.path}\0{report.sha256}\0{piece.number}\0".encode())
+        total.update(np.packbits(piece.kept).tobytes())
+    return total.hexdigest()
+
+
+def write_chunks(
+    folder: Path,
+    groups: list[list[Piece]],
+    parsed: list[Parsed],
+    reusable: dict[str, tuple[Path, str]],
+    executor: Executor,
+) -> list[Chunk]:
+    """Write every chunk into a new folder.
 
     Parameters
     ----------
     folder : Path
-        Folder of the chunk.
-    chunk : Chunk
-        Its record, brought up to date.
-    rows : dict of int to (str, str)
-        Row numbers from 0 with the file and member they came from.
+        New folder.
+    groups : list of list of Piece
+        See `plan`.
+    parsed : list of Parsed
+        The sources.
+    reusable : dict of str to (Path, str)
+        Published chunks and their digests by `composition`; they are linked instead of written.
+    executor : Executor
+        Writes several chunks at a time.
     """
-    path = folder / chunk.path
-    with (
-        atomic_path(path) as temporary,
-        path.open(encoding="utf-8", newline="") as old,
-        temporary.open("w", encoding="utf-8", newline="") as new,
-    ):
-        writer = csv.writer(new, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        reader = csv.reader(old)
-        writer.writerow(next(reader))
-        writer.writerows(row for number, row in enumerate(reader) if number not in rows)
-    for origin in rows.values():
-        for span in chunk.sources:
-            if (span.file, span.member) == origin:
-                span.rows -= 1
-    chunk.rows -= len(rows)
-    chunk.bytes = path.stat().st_size
-    chunk.sha256 = sha256_of(path)
+    folder.mkdir()
+
+    def write(number: int) -> Chunk:
+        group = groups[number]
+        path = folder / f"part-{number:05d}.csv"
+        old, sha256 = reusable.get(composition(group, parsed), (None, ""))
+        if old is not None:
+            _link(old, path)
+        else:
+            sha256 = _write(path, group)
+            sync_file(path)
+        spans = [span for piece in group for span in _spans(piece, parsed[piece.source])]
+        return Chunk(path.name, sum(piece.rows for piece in group), path.stat().st_size, sha256, _joined(spans))
+
+    return list(executor.map(write, range(len(groups))))
+
+
+def _write(path: Path, group: list[Piece]) -> str:
+    rest = group
+    sha256 = ""
+    if group and group[0].part.own_file:
+        first, *rest = group
+        if not first.kept.all():
+            _compact(first)
+        elif not rest:
+            sha256 = first.part.sha256
+        os.replace(first.part.path, path)
+    else:
+        path.write_bytes(HEADER)
+    with path.open("ab", buffering=0) as target:
+        for piece in rest:
+            with piece.part.path.open("rb", buffering=0) as stream:
+                for start, end in piece.ranges():
+                    stream.seek(start)
+                    while start < end:
+                        block = stream.read(min(READ_BLOCK, end - start))
+                        start += len(block)
+                        target.write(block)
+    return sha256 or sha256_of(path)
+
+
+def _compact(piece: Piece) -> None:
+    """Close the gaps of rows that are not wanted inside the part's own file: no new blocks need to be allocated."""
+    with piece.part.path.open("r+b", buffering=0) as stream:
+        to = piece.part.offset
+        for start, end in piece.ranges():
+            while start < end:
+                stream.seek(start)
+                block = stream.read(min(READ_BLOCK, end - start))
+                if start != to:
+                    stream.seek(to)
+                    stream.write(block)
+                start, to = start + len(block), to + len(block)
+        stream.truncate(to)
+
+
+def _link(old: Path, path: Path) -> None:
+    try:
+        os.link(old, path)
+    except OSError:  # a file system without hard links
+        path.write_bytes(old.read_bytes())
+        sync_file(path)
+
+
+def _spans(piece: Piece, parsed: Parsed) -> Iterator[SourceSpan]:
+    index = parsed.index()[piece.first : piece.first + piece.part.rows][piece.kept]
+    for member in np.unique(index["member"]).tolist():
+        rows = index[index["member"] == member]
+        yield SourceSpan(
+            parsed.report.path, parsed.members[member], int(rows["start"][0]), int(rows["end"][-1]), len(rows)
+        )
+
+
+def _joined(spans: list[SourceSpan]) -> list[SourceSpan]:
+    """One span per file and member: parts of one file that share a chunk follow each other."""
+    joined: list[SourceSpan] = []
+    for span in spans:
+        if joined and (joined[-1].file, joined[-1].member) == (span.file, span.member):
+            joined[-1].end = span.end
+            joined[-1].rows += span.rows
+        else:
+            joined.append(span)
+    return joined
+
+
+def locate(groups: list[list[Piece]], chunks: list[Chunk]) -> dict[tuple[int, int], tuple[str, int]]:
+    """Chunk and byte offset at which each (source, part) now lies."""
+    places: dict[tuple[int, int], Any] = {}
+    for group, chunk in zip(groups, chunks, strict=True):
+        offset = len(HEADER)
+        for piece in group:
+            places[piece.source, piece.number] = (chunk.path, offset)
+            offset += piece.bytes
+    return places

@@ -1,97 +1,161 @@
-"""Which records are the same event: exact duplicates and conflicts, with the state on disk.
+"""Which rows are the same event: exact duplicates and conflicts over all files of a year, in bounded memory.
 
-Put here: the store of seen identities and the rule that picks the winner of a conflict. Keep out: what makes a
-record's identity (``records.py``).
+Put here: finding rows with one uuid and the rule that picks the winner. Keep out: what makes a record's identity
+(``records.py``), where rows lie (``parse.py``).
+
+Of rows with one uuid and equal content one stays. Of different contents the one uploaded first wins, then the one with
+the smallest digest: content alone decides, never the order of files or lines.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import sqlite3
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
+from typing import Any
 
-CACHE_KIB = 64 * 1024
-"""Page cache of the store: memory stays flat while the identities of about a million events are found without disk."""
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics_assets.core.ingest.parse import Parsed
+from analytics_assets.core.ingest.records import payload_of
+from analytics_assets.core.ingest.scanner import decode
+
+ROWS_AT_ONCE = 2_000_000
+"""Rows whose identities are compared at a time, about 150 MB; more are split by their hash and compared in turn."""
+
+Bytes = Callable[[int, NDArray[Any]], Iterator[bytes]]
+"""Gives the exact bytes of some rows of a source (its number, entries of its index by member and start)."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a loaded record came from and where it went."""
-
-    source: int
-    member: str
-    start: int
-    end: int
-    chunk: int
-    row: int
-
-
-@contextlib.contextmanager
-def _as_os_errors(path: Path) -> Iterator[None]:
-    """SQLite reports a full disk in its own way; callers know the operating system's."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
-        raise
-
-
-class IdentityStore:
-    """Seen (uuid, payload) pairs of one run in a temporary SQLite file.
+class Resolution:
+    """What becomes of the rows of all sources.
 
     Parameters
     ----------
-    path : Path
-        File to create; the caller removes it.
+    kept : list of array of bool
+        For each source which of its rows are loaded.
+    lost : list of array of int64
+        For each source the rows that lost a conflict, ascending; the others that are not kept are duplicates.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.executescript(
-            f"""
-            PRAGMA journal_mode = OFF;
-            PRAGMA synchronous = OFF;
-            PRAGMA cache_size = -{CACHE_KIB};
-            CREATE TABLE seen (
-                uuid TEXT NOT NULL, payload BLOB NOT NULL, uploaded TEXT NOT NULL,
-                source INTEGER NOT NULL, member TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL,
-                chunk INTEGER NOT NULL, row INTEGER NOT NULL,
-                PRIMARY KEY (uuid, payload)
-            ) WITHOUT ROWID;
-            BEGIN;
-            """
+    kept: list[NDArray[np.bool_]]
+    lost: list[NDArray[np.int64]]
+
+
+def resolve(parsed: list[Parsed], bytes_of: Bytes) -> Resolution:
+    """Compare the rows of all sources.
+
+    Parameters
+    ----------
+    parsed : list of Parsed
+        In order of their names.
+    bytes_of : callable
+        Reads records again; asked only where one uuid came with contents that differ at first sight.
+    """
+    indexes = [one.index() for one in parsed]
+    kept = [np.ones(len(index), np.bool_) for index in indexes]
+    lost: list[list[int]] = [[] for _ in indexes]
+    passes = 1 + sum(len(index) for index in indexes) // ROWS_AT_ONCE
+    for number in range(passes):
+        entries = _entries(indexes, number, passes)
+        if entries is None:
+            continue
+        for source, row in _repeats(entries):
+            kept[source][row] = False
+        for source, row, duplicate in _conflicts(entries, indexes, bytes_of):
+            kept[source][row] = False
+            if not duplicate:
+                lost[source].append(row)
+    return Resolution(kept, [np.array(sorted(rows), np.int64) for rows in lost])
+
+
+_ENTRY = np.dtype(
+    [("key", "<u8", 2), ("kind", "u1"), ("digest", "<u8", 2), ("source", "<u4"), ("row", "<u4"), ("new", "u1")]
+)
+
+
+def _entries(indexes: list[NDArray[Any]], number: int, passes: int) -> NDArray[Any] | None:
+    """Rows of one pass whose uuid occurs more than once, by uuid, content, source and row; None when there are none.
+
+    `new` marks the first of each content.
+    """
+    keys, places = [], []
+    for source, index in enumerate(indexes):
+        first = index["key"][:, 0]
+        chosen = np.flatnonzero(first % np.uint64(passes) == number) if passes > 1 else np.arange(len(index))
+        keys.append(first[chosen])
+        places.append(np.stack([np.full(len(chosen), source), chosen]))
+    key = np.concatenate(keys)
+    order = np.sort(key)
+    repeated = order[1:][order[1:] == order[:-1]]
+    if not len(repeated):
+        return None
+    place = np.concatenate(places, axis=1)[:, np.isin(key, repeated)]
+    entries = np.zeros(place.shape[1], _ENTRY)
+    entries["source"], entries["row"] = place
+    for source, index in enumerate(indexes):
+        here = entries["source"] == source
+        rows = entries["row"][here]
+        for name in ("key", "kind", "digest"):
+            entries[name][here] = index[name][rows]
+    by = ("key", "kind", "digest")
+    order = np.lexsort(
+        (
+            *(entries["row"], entries["source"], entries["digest"][:, 1], entries["digest"][:, 0], entries["kind"]),
+            *(entries["key"][:, 1], entries["key"][:, 0]),
         )
+    )
+    entries = entries[order]
+    same = np.ones(len(entries) - 1, np.bool_)
+    for name in by:
+        equal = entries[name][1:] == entries[name][:-1]
+        same &= equal if equal.ndim == 1 else equal.all(axis=1)
+    entries["new"] = 1
+    entries["new"][1:] = ~same
+    return entries
 
-    def claim(self, uuid: str, payload: bytes, uploaded: str, place: Place) -> bool:
-        """Remember a record; False when the same uuid with the same payload was seen before."""
-        with _as_os_errors(self._path):
-            inserted = self._connection.execute(
-                "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (uuid, payload, uploaded, place.source, place.member, place.start, place.end, place.chunk, place.row),
-            )
-        return inserted.rowcount == 1
 
-    def losers(self) -> Iterator[tuple[str, Place]]:
-        """Yield the records that lose a conflict, in the order of sources and spans.
+def _repeats(entries: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    for entry in entries[entries["new"] == 0]:
+        yield int(entry["source"]), int(entry["row"])
 
-        The winner among different payloads of one uuid is the one uploaded first, then the one with the smallest
-        payload digest: content alone decides, never the order of files or lines.
-        """
-        query = """
-            SELECT uuid, source, member, start, "end", chunk, row FROM (
-                SELECT *, row_number() OVER (PARTITION BY uuid ORDER BY uploaded = '', uploaded, payload) AS place
-                FROM seen WHERE uuid IN (SELECT uuid FROM seen GROUP BY uuid HAVING count(*) > 1)
-            ) WHERE place > 1 ORDER BY source, member, start
-        """
-        with _as_os_errors(self._path):
-            for uuid, *place in self._connection.execute(query):
-                yield uuid, Place(*place)
 
-    def close(self) -> None:
-        """Release the file."""
-        self._connection.close()
+def _conflicts(
+    entries: NDArray[Any], indexes: list[NDArray[Any]], bytes_of: Bytes
+) -> Iterator[tuple[int, int, bool]]:
+    """Yield the rows that give way to another content of their uuid, and whether they are duplicates of it after all."""
+    firsts = entries[entries["new"] == 1]
+    same = (firsts["key"][1:] == firsts["key"][:-1]).all(axis=1)
+    several = np.zeros(len(firsts), np.bool_)
+    several[1:] |= same
+    several[:-1] |= same
+    rivals = firsts[several]
+    contents = _contents(rivals, indexes, bytes_of)
+    numbered = [((int(entry["key"][0]), int(entry["key"][1])), number) for number, entry in enumerate(rivals)]
+    for _, group in groupby(numbered, key=lambda item: item[0]):
+        ranked = []
+        for _, number in group:
+            source, row = int(rivals["source"][number]), int(rivals["row"][number])
+            payload, raw = contents[number]["payload"].tobytes(), contents[number]["raw"].tobytes()
+            ranked.append((int(indexes[source]["uploaded"][row]), payload, raw, source, row))
+        ranked.sort()
+        winner = ranked[0]
+        payloads = {winner[1]}
+        for _, payload, _, source, row in ranked[1:]:
+            yield source, row, payload in payloads
+            payloads.add(payload)
+
+
+def _contents(rivals: NDArray[Any], indexes: list[NDArray[Any]], bytes_of: Bytes) -> NDArray[Any]:
+    """Digest of the content, and of the exact bytes, of each rival."""
+    contents = np.zeros(len(rivals), [("payload", "u1", 16), ("raw", "u1", 16)])
+    for source in np.unique(rivals["source"]).tolist():
+        here = np.flatnonzero(rivals["source"] == source)
+        here = here[np.argsort(rivals["row"][here])]  # rows are in the order of members and starts
+        for number, raw in zip(here.tolist(), bytes_of(source, indexes[source][rivals["row"][here]]), strict=True):
+            contents["payload"][number] = np.frombuffer(payload_of(decode(raw)), np.uint8)
+            contents["raw"][number] = np.frombuffer(hashlib.blake2b(raw, digest_size=16).digest(), np.uint8)
+    return contents

@@ -6,8 +6,8 @@ Put here: the format of a quarantine line, its writer and reader. Keep out: why 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +39,16 @@ class Refused:
     end: int
     raw: bytes
 
+    @property
+    def id(self) -> str:
+        """Name of the record: a digest of where it was found and of its bytes."""
+        place = json.dumps([self.file, self.member, self.start, self.end])
+        return hashlib.sha256(place.encode("ascii") + self.raw).hexdigest()[:16]
+
     def to_line(self) -> str:
         """One NDJSON line, line end included."""
         fields = {
+            "id": self.id,
             "reason": self.reason,
             "detail": self.detail,
             "file": self.file,
@@ -56,31 +63,34 @@ class Refused:
     def from_line(cls, line: str) -> Refused:
         """Read one NDJSON line."""
         fields = json.loads(line)
+        del fields["id"]
         fields["raw"] = base64.b64decode(fields.pop("bytes_base64"))
         return cls(**fields)
 
 
 class QuarantineWriter:
-    """Write refused records to one file of a new folder and count them by reason."""
+    """Write refused records to a new file."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._stream = (folder / FILE_NAME).open("w", encoding="ascii", newline="\n")
-        self.reasons: Counter[str] = Counter()
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("w", encoding="ascii", newline="\n")
 
     def add(self, refused: Refused) -> None:
         """Append one record."""
         self._stream.write(refused.to_line())
-        self.reasons[refused.reason] += 1
 
     def close(self) -> None:
         """Finish the file."""
         self._stream.close()
 
 
+def read_refused(path: Path) -> Iterator[Refused]:
+    """Yield every refused record of one file."""
+    with path.open(encoding="ascii") as stream:
+        for line in stream:
+            yield Refused.from_line(line)
+
+
 def read_quarantine(folder: Path) -> Iterator[Refused]:
     """Yield every refused record of one year."""
     for path in sorted(folder.glob("*.ndjson")):
-        with path.open(encoding="ascii") as stream:
-            for line in stream:
-                yield Refused.from_line(line)
+        yield from read_refused(path)

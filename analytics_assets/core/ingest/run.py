@@ -1,71 +1,57 @@
 """One year's ingestion from raw files to published chunks, quarantine and manifest.
 
-Put here: the order of work, the counts, the manifest, the publication. Keep out: each single step (the other modules
-of this package).
+Put here: the order of work, the counts over all files, the manifest. Keep out: each single step (the other modules of
+this package).
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import shutil
 import sys
-import tempfile
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analytics_assets.core.errors import PipelineError, explained_os_errors
-from analytics_assets.core.files import json_bytes, replace_folder, sha256_of
-from analytics_assets.core.ingest.chunks import DIALECT, ChunkWriter, remove_rows
-from analytics_assets.core.ingest.identity import IdentityStore, Place
-from analytics_assets.core.ingest.quarantine import QuarantineWriter, Refused
-from analytics_assets.core.ingest.records import REASONS, Normalizer, Refusal
-from analytics_assets.core.ingest.scanner import RecordScanner, RecordSpan
-from analytics_assets.core.ingest.sources import DAMAGED, Source, compression_of, digest_of, list_sources, open_members
+from analytics_assets.core.files import json_bytes, read_json, sha256_of, sync_file
+from analytics_assets.core.ingest import chunks as chunk_files
+from analytics_assets.core.ingest.chunks import DIALECT
+from analytics_assets.core.ingest.decoding import Decoder
+from analytics_assets.core.ingest.digests import DigestCache, Stamp, stamp_of
+from analytics_assets.core.ingest.identity import Resolution, resolve
+from analytics_assets.core.ingest.ledger import CONFLICTS_FILE, Ledger, write_ledger
+from analytics_assets.core.ingest.limits import Limits
+from analytics_assets.core.ingest.parse import (
+    REFUSED_FILE,
+    UNREADABLE_FILE,
+    Counts,
+    Parsed,
+    SourceParser,
+    SourceReport,
+    spans_again,
+)
+from analytics_assets.core.ingest.publish import publish, recover, staging_folder, year_lock
+from analytics_assets.core.ingest.quarantine import FILE_NAME, QuarantineWriter, Refused, read_refused
+from analytics_assets.core.ingest.repairs import Repairs
+from analytics_assets.core.ingest.sources import Inbox, digest_of, list_inbox
 from analytics_assets.core.lake import Lake
+from analytics_assets.core.privacy import Privacy
 from analytics_assets.schemas import EVENT_CHUNKS, MAX_CHUNK_ROWS
 
-MANIFEST_VERSION = 1
-PROGRESS_RECORDS = 5_000
-"""Records between two progress reports: several a second, cheap against the parsing."""
+MANIFEST_VERSION = 2
+PARSER_VERSION = 1
+"""Changing it makes every file be read again: raise it when the same bytes give other rows than before."""
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a nested value may be longer than the module's 128 KiB default
-
-
-@dataclass
-class Counts:
-    """Records of one file, or of all: ``records_seen = loaded + duplicates + quarantined``."""
-
-    records_seen: int = 0
-    loaded: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-
-    def add(self, other: Counts) -> None:
-        """Add another file's counts."""
-        self.records_seen += other.records_seen
-        self.loaded += other.loaded
-        self.duplicates += other.duplicates
-        self.quarantined += other.quarantined
-
-    @property
-    def balanced(self) -> bool:
-        """Whether every record seen is accounted for once."""
-        return self.records_seen == self.loaded + self.duplicates + self.quarantined
-
-
-@dataclass
-class SourceReport(Counts):
-    """Counts and facts of one delivered file."""
-
-    path: str = ""
-    bytes: int = 0
-    sha256: str = ""
-    compression: str = ""
-    decompressed_bytes: int = 0
-    irregularities: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +70,8 @@ def ingest_year(
     *,
     max_rows: int = MAX_CHUNK_ROWS,
     progress: Callable[[Progress], None] | None = None,
+    limits: Limits | None = None,
+    reference: bool = False,
 ) -> dict[str, Any]:
     """Read one year's raw files and publish its chunks.
 
@@ -97,6 +85,10 @@ def ingest_year(
         Rows per chunk.
     progress : callable, optional
         Called now and then with a `Progress`.
+    limits : Limits, optional
+        Caps; by default those of the environment.
+    reference : bool
+        Decode every record with ijson instead of the compiled decoder: the same bytes, slowly.
 
     Returns
     -------
@@ -106,175 +98,301 @@ def ingest_year(
     Raises
     ------
     PipelineError
-        No files, a file that is not JSON, a damaged archive, a full disk, a missing permission. The previous chunks
-        are untouched then.
+        No files, a file that is not JSON, a damaged archive, an exceeded cap, a full disk, a missing permission, another
+        run of the same year. The previous chunks are untouched then.
     """
-    sources = list_sources(lake.raw(year))
-    with explained_os_errors(lake.root):
-        lake.staging().mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f"event_chunks-{year}-", dir=lake.staging()))
-    try:
-        with explained_os_errors(staging):
-            manifest = _Run(year, sources, staging, max_rows, progress).execute()
-            replace_folder(staging / "quarantine", lake.quarantine(year))
-            replace_folder(staging / "chunks", lake.chunks(year))
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with year_lock(lake, year):
+        recover(lake, year)
+        run = _Run(lake, year, max_rows, progress, limits or Limits.from_environment(), reference)
+        unchanged = run.unchanged()
+        if unchanged is not None:
+            return unchanged
+        with staging_folder(lake, year) as staging:
+            manifest = run.execute(staging)
+            publish(lake, year, staging)
+        run.cache.save()
     return manifest
 
 
 class _Run:
     def __init__(
         self,
+        lake: Lake,
         year: str,
-        sources: list[Source],
-        staging: Path,
         max_rows: int,
         progress: Callable[[Progress], None] | None,
+        limits: Limits,
+        reference: bool,
     ) -> None:
-        self._year, self._sources, self._staging, self._progress = year, sources, staging, progress
-        self._chunks_folder = staging / "chunks"
-        self._writer = ChunkWriter(self._chunks_folder, max_rows)
-        self._quarantine = QuarantineWriter(staging / "quarantine")
-        self._identities = IdentityStore(staging / "identities.sqlite")
-        self._normalize = Normalizer()
-        self._reports: list[SourceReport] = []
-        self._stamps = [_stamp(source) for source in sources]
-        self._bytes_total = sum(size for size, _ in self._stamps)
-
-    def execute(self) -> dict[str, Any]:
-        with contextlib.ExitStack() as stack:
-            for release in (self._identities.close, self._quarantine.close, self._writer.discard):
-                stack.callback(release)
-            for number, source in enumerate(self._sources):
-                self._read_source(number, source)
-            chunks = self._writer.close()
-            self._resolve_conflicts()
-            self._check_unchanged()
-        total = Counts()
-        for report in self._reports:
-            total.add(report)
-        if not total.balanced or total.loaded != sum(chunk.rows for chunk in chunks):
-            raise PipelineError(
-                self._staging, f"the counts do not add up: {total}", "This is a defect of the product; report it."
-            )
-        manifest = {
-            "manifest_version": MANIFEST_VERSION,
-            "year": self._year,
-            "raw_digest": digest_of({report.path: report.sha256 for report in self._reports}),
+        self._lake, self._year, self._max_rows, self._limits = lake, year, max_rows, limits
+        self._reference = reference
+        self._inbox: Inbox = list_inbox(lake.raw(year))
+        self._sources = self._inbox.sources
+        with explained_os_errors(lake.raw(year)):
+            self._stamps: list[Stamp] = [stamp_of(source.path) for source in self._sources]
+        self._privacy = Privacy.of(lake)
+        self._repairs = Repairs.of(lake, year)
+        self._ledger = Ledger(lake, year)
+        self.cache = DigestCache(lake, year)
+        self._progress = _ProgressReport(progress, sum(stamp[0] for stamp in self._stamps))
+        self._settings = {
+            "parser": PARSER_VERSION,
             "columns": EVENT_CHUNKS.column_names,
-            "dialect": DIALECT,
-            "files": [asdict(report) for report in self._reports],
-            "total": {**asdict(total), "bytes": self._bytes_total},
-            "chunks": [asdict(chunk) for chunk in chunks],
-            "quarantine_reasons": dict(sorted(self._quarantine.reasons.items())),
-            "coerced_values": dict(sorted(self._normalize.coerced.items())),
-            "unreadable_times": dict(sorted(self._normalize.unreadable.items())),
-            "unknown_keys": dict(sorted(self._normalize.unknown_keys.items())),
+            "max_rows": max_rows,
+            "max_record_bytes": limits.max_record_bytes,
+            "salvage": limits.salvage,
+            "privacy": self._privacy.fingerprint(),
         }
-        (self._chunks_folder / "manifest.json").write_bytes(json_bytes(manifest))
-        return manifest
 
-    def _read_source(self, number: int, source: Source) -> None:
-        report = SourceReport(
-            path=source.name, bytes=source.path.stat().st_size, compression=compression_of(source.path)
-        )
-        report.sha256 = sha256_of(source.path)
-        self._reports.append(report)
-        before = sum(done.bytes for done in self._reports[:-1])
-        seen_before = sum(done.records_seen for done in self._reports[:-1])
-        try:
-            for member in open_members(source):
-                label = f"{source.path}!{member.name}" if member.name else str(source.path)
-                scanner = RecordScanner(member.stream, label)
-                for span in scanner:
-                    report.records_seen += 1
-                    refusal = Refusal(span.problem, REASONS[span.problem]) if span.problem else None
-                    if refusal is None:
-                        refusal = self._load(report, number, member.name, span)
-                    if refusal is not None:
-                        report.quarantined += 1
-                        self._quarantine.add(
-                            Refused(
-                                refusal.reason, refusal.detail, source.name, member.name, span.start, span.end, span.raw
-                            )
-                        )
-                    if self._progress and report.records_seen % PROGRESS_RECORDS == 0:
-                        done = before + min(member.consumed(), report.bytes)
-                        seen = seen_before + report.records_seen
-                        self._progress(Progress(source.name, seen, done, self._bytes_total))
-                report.decompressed_bytes += scanner.position
-                for name, count in scanner.irregularities.items():
-                    report.irregularities[name] = report.irregularities.get(name, 0) + count
-        except DAMAGED as error:
-            raise PipelineError(
-                source.path,
-                f"the archive is damaged ({error}) after {report.records_seen:,} records",
-                "Download it again, or move it out of the folder to go on without it.",
-            ) from error
-        if self._progress:
-            self._progress(
-                Progress(source.name, seen_before + report.records_seen, before + report.bytes, self._bytes_total)
-            )
+    def _unchanged_sources(self) -> set[int]:
+        """Sources whose parsed form the ledger holds."""
+        if self._ledger.settings != self._settings or not self._ledger.intact():
+            return set()
+        known = self._ledger.digests()
+        same = set()
+        for number, (source, stamp) in enumerate(zip(self._sources, self._stamps, strict=True)):
+            if self._ledger.size_of(source.name) != stamp[0]:
+                continue
+            sha256 = self.cache.known(source, stamp)
+            if not sha256:
+                with explained_os_errors(source.path):
+                    sha256 = sha256_of(source.path)
+                self.cache.remember(source, stamp, sha256)
+            if sha256 == known[source.name] and self._ledger.repairs_of(source.name) == self._repairs.of_file(
+                source.name
+            ):
+                same.add(number)
+        return same
 
-    def _load(self, report: SourceReport, number: int, member: str, span: RecordSpan) -> Refusal | None:
-        try:
-            event = self._normalize(span.value, span.raw)
-        except Refusal as refusal:
-            return refusal
-        place = Place(number, member, span.start, span.end, *self._writer.next_place)
-        if self._identities.claim(event.uuid, event.payload, event.uploaded, place):
-            self._writer.add(event.row, report.path, member, span.start, span.end)
-            report.loaded += 1
-        else:
-            report.duplicates += 1
+    def unchanged(self) -> dict[str, Any] | None:
+        """The published manifest, if a run could only repeat it."""
+        self._same = self._unchanged_sources()
+        if len(self._same) < len(self._sources) or self._ledger.digests().keys() != {s.name for s in self._sources}:
+            return None
+        # A manifest that cannot be read is made anew.
+        with contextlib.suppress(OSError, ValueError):
+            manifest = read_json(self._lake.manifest(self._year))
+            if manifest["markers"] == self._inbox.markers and self._lake.quarantine(self._year).is_dir():
+                self.cache.save()
+                return manifest
         return None
 
-    def _resolve_conflicts(self) -> None:
-        """Move the losers of identity conflicts from the chunks to the quarantine."""
-        doomed: dict[int, dict[int, tuple[str, str]]] = {}
-        losers = list(self._identities.losers())
-        for (uuid, place), raw in zip(losers, self._bytes_of([place for _, place in losers]), strict=True):
-            file = self._sources[place.source].name
-            doomed.setdefault(place.chunk, {})[place.row] = (file, place.member)
-            detail = f"uuid {uuid} came with several contents; the one uploaded first was kept"
-            self._quarantine.add(Refused("identity_conflict", detail, file, place.member, place.start, place.end, raw))
-            self._reports[place.source].loaded -= 1
-            self._reports[place.source].quarantined += 1
-        for number, rows in doomed.items():
-            remove_rows(self._chunks_folder, self._writer.chunks[number], rows)
+    def execute(self, staging: Path) -> dict[str, Any]:
+        """Write chunks, quarantine and manifest into the staging folder."""
+        workers = self._limits.workers
+        with ThreadPoolExecutor(workers) as segments, ThreadPoolExecutor(workers) as files:
+            parsed = self._parse(staging / "parsed", segments, files)
+            resolution = resolve(parsed, lambda source, spans: self._bytes_of(source, parsed[source], spans))
+            missing = [n for n in sorted(self._same) if _lacks_rows(parsed[n], resolution.kept[n])]
+            if missing:
+                # What had been a duplicate is needed now, because the file with the other copy is gone.
+                self._same -= set(missing)
+                parsed = self._parse(staging / "parsed again", segments, files)
+                resolution = resolve(parsed, lambda source, spans: self._bytes_of(source, parsed[source], spans))
+            groups = chunk_files.plan(chunk_files.pieces_of(parsed, resolution.kept), self._max_rows)
+            compositions = [chunk_files.composition(group, parsed) for group in groups]
+            reusable = self._ledger.chunks if self._same else {}
+            chunks = chunk_files.write_chunks(staging / "chunks", groups, parsed, reusable, files)
+        as_parsed = [deepcopy(one.report) for one in parsed]
+        reasons = self._quarantine(staging, parsed, resolution)
+        self._check_unchanged(parsed)
+        manifest = self._manifest(parsed, chunks, reasons)
+        _write(staging / "chunks" / "manifest.json", json_bytes(manifest))
+        unreadable = b"".join((one.folder / UNREADABLE_FILE).read_bytes() for one in parsed)
+        _write(staging / "chunks" / "unreadable_values.ndjson", unreadable)
+        places = chunk_files.locate(groups, chunks)
+        for one, kept in zip(parsed, resolution.kept, strict=True):
+            index = one.index()
+            if len(index):
+                index["kept"] = kept
+                index.flush()  # type: ignore[attr-defined]
+        ledger = staging / "chunks" / self._lake.ledger(self._year).name
+        self._keep_conflicts(staging, ledger)
+        write_ledger(
+            ledger,
+            settings=self._settings,
+            parsed=parsed,
+            reports=as_parsed,
+            repairs=[self._repairs.of_file(one.report.path) for one in parsed],
+            places=places,
+            chunks=chunks,
+            compositions=compositions,
+        )
+        return manifest
 
-    def _check_unchanged(self) -> None:
-        for source, stamp in zip(self._sources, self._stamps, strict=True):
-            if _stamp(source) != stamp:
+    def _parse(self, folder: Path, segments: ThreadPoolExecutor, files: ThreadPoolExecutor) -> list[Parsed]:
+        """Parsed forms of all sources, taken over from the ledger where they are unchanged."""
+        todo = [number for number in range(len(self._sources)) if number not in self._same]
+        at_once = max(1, min(self._limits.workers, len(todo)))
+        free: list[Decoder | None] = [
+            None
+            if self._reference
+            else Decoder(self._privacy, segments, -(-self._limits.workers // at_once), self._limits.max_record_bytes)
+            for _ in range(at_once)
+        ]
+
+        def parse(number: int) -> Parsed:
+            source, target = self._sources[number], folder / str(number)
+            if number in self._same:
+                return self._ledger.take(source.name, target)
+            decoder = free.pop()
+            try:
+                with explained_os_errors(source.path):
+                    return SourceParser(
+                        source,
+                        target,
+                        limits=self._limits,
+                        privacy=self._privacy,
+                        repairs=self._repairs,
+                        max_rows=self._max_rows,
+                        decoder=decoder,
+                        progress=lambda done, records: self._progress.report(source.name, done, records),
+                    ).parse()
+            finally:
+                free.append(decoder)
+
+        futures = [files.submit(parse, number) for number in range(len(self._sources))]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+    def _bytes_of(self, source: int, parsed: Parsed, spans: NDArray[Any]) -> Iterator[bytes]:
+        """Exact bytes of some records, or their corrections."""
+        repaired = self._repairs.of_file(parsed.report.path)
+        for raw, span in zip(
+            spans_again(self._sources[source], self._limits, parsed.members, spans), spans, strict=True
+        ):
+            if repaired:
+                member = parsed.members[span["member"]]
+                place = Refused("", "", parsed.report.path, member, int(span["start"]), int(span["end"]), raw)
+                yield self._repairs.get(place) or raw
+            else:
+                yield raw
+
+    def _quarantine(self, staging: Path, parsed: list[Parsed], resolution: Resolution) -> dict[str, int]:
+        """Write the quarantine and settle each file's counts; returns records by reason."""
+        folder = staging / "quarantine"
+        folder.mkdir()
+        reasons: Counter[str] = Counter()
+        earlier: dict[tuple[str, str, int], Refused] = {}
+        if self._same and self._ledger.conflicts().exists():
+            unchanged = {self._sources[number].name for number in self._same}
+            for refused in read_refused(self._ledger.conflicts()):
+                if refused.file in unchanged:
+                    earlier[refused.file, refused.member, refused.start] = refused
+        with (staging / CONFLICTS_FILE).open("w", encoding="ascii", newline="\n") as conflicts:
+            for number, one in enumerate(parsed):
+                for refused in read_refused(one.folder / REFUSED_FILE):
+                    reasons[refused.reason] += 1
+                lost = resolution.lost[number]
+                report = one.report
+                report.duplicates += int((~resolution.kept[number]).sum()) - len(lost)
+                report.quarantined += len(lost)
+                report.loaded = int(resolution.kept[number].sum())
+                index = one.index()[lost]
+                report.record_bytes -= int((index["end"] - index["start"]).sum())
+                report.refused_bytes += int((index["end"] - index["start"]).sum())
+                reasons["identity_conflict"] += len(lost)
+                for refused in self._lost_records(number, one, index, earlier):
+                    conflicts.write(refused.to_line())
+        target = folder / FILE_NAME
+        with target.open("wb") as stream:
+            for one in parsed:
+                stream.write((one.folder / REFUSED_FILE).read_bytes())
+            stream.write((staging / CONFLICTS_FILE).read_bytes())
+        sync_file(target)
+        return dict(sorted((+reasons).items()))
+
+    def _lost_records(
+        self, number: int, one: Parsed, index: NDArray[Any], earlier: dict[tuple[str, str, int], Refused]
+    ) -> Iterator[Refused]:
+        places = [(one.report.path, one.members[entry["member"]], int(entry["start"])) for entry in index]
+        if all(place in earlier for place in places):
+            yield from (earlier[place] for place in places)
+            return
+        again = spans_again(self._sources[number], self._limits, one.members, index)
+        for (file, member, start), entry, raw in zip(places, index, again, strict=True):
+            detail = "its uuid came with several contents; the one uploaded first was kept"
+            yield Refused("identity_conflict", detail, file, member, start, int(entry["end"]), raw)
+
+    def _keep_conflicts(self, staging: Path, ledger: Path) -> None:
+        ledger.mkdir()
+        (staging / CONFLICTS_FILE).rename(ledger / CONFLICTS_FILE)
+        sync_file(ledger / CONFLICTS_FILE)
+
+    def _check_unchanged(self, parsed: list[Parsed]) -> None:
+        for source, stamp, one in zip(self._sources, self._stamps, parsed, strict=True):
+            if stamp_of(source.path) != stamp:
                 raise PipelineError(
                     source.path, "the file changed while it was read", "Wait until it is complete and run again."
                 )
+            self.cache.remember(source, stamp, one.report.sha256)
 
-    def _bytes_of(self, places: list[Place]) -> Iterator[bytes]:
-        """Read spans of the sources again; `places` are ordered by source, member and start."""
-        waiting = iter(places)
-        place = next(waiting, None)
-        while place is not None:
-            for member in open_members(self._sources[place.source]):
-                position, source = 0, place.source
-                while place is not None and (place.source, place.member) == (source, member.name):
-                    _read_exactly(member.stream, place.start - position)
-                    yield _read_exactly(member.stream, place.end - place.start)
-                    position = place.end
-                    place = next(waiting, None)
-                if place is None or place.source != source:
-                    break
+    def _manifest(
+        self, parsed: list[Parsed], chunks: list[chunk_files.Chunk], reasons: dict[str, int]
+    ) -> dict[str, Any]:
+        total = Counts()
+        for one in parsed:
+            total.add(one.report)
+        balanced = total.balanced and all(one.report.balanced and one.report.bytes_balanced for one in parsed)
+        if not balanced or total.loaded != sum(chunk.rows for chunk in chunks):
+            raise PipelineError(
+                self._lake.raw(self._year), f"the counts do not add up: {total}", "This is a defect; report it."
+            )
+        return {
+            "manifest_version": MANIFEST_VERSION,
+            "year": self._year,
+            "raw_digest": digest_of({one.report.path: one.report.sha256 for one in parsed}),
+            "columns": EVENT_CHUNKS.column_names,
+            "dialect": DIALECT,
+            "privacy": self._privacy.describe(),
+            "files": [asdict(one.report) for one in parsed],
+            "markers": self._inbox.markers,
+            "total": {**asdict(total), **_sums([one.report for one in parsed])},
+            "chunks": [asdict(chunk) for chunk in chunks],
+            "quarantine_reasons": reasons,
+            "coerced_values": _added(one.coerced for one in parsed),
+            "unreadable_times": _added(one.unreadable for one in parsed),
+            "unknown_keys": _added(one.unknown_keys for one in parsed),
+        }
 
 
-def _stamp(source: Source) -> tuple[int, int]:
-    facts = source.path.stat()
-    return facts.st_size, facts.st_mtime_ns
+class _ProgressReport:
+    """Adds up what the threads have read."""
+
+    def __init__(self, call: Callable[[Progress], None] | None, bytes_total: int) -> None:
+        self._call, self._total = call, bytes_total
+        self._lock = threading.Lock()
+        self._done: dict[str, tuple[int, int]] = {}
+
+    def report(self, file: str, bytes_read: int, records: int) -> None:
+        if self._call is None:
+            return
+        with self._lock:
+            self._done[file] = (bytes_read, records)
+            done, seen = (sum(item[place] for item in self._done.values()) for place in (0, 1))
+            self._call(Progress(file, seen, min(done, self._total), self._total))
 
 
-def _read_exactly(stream: Any, size: int) -> bytes:
-    pieces = []
-    while size > 0 and (block := stream.read(min(size, 1 << 20))):
-        pieces.append(block)
-        size -= len(block)
-    return b"".join(pieces)
+def _lacks_rows(parsed: Parsed, kept: NDArray[np.bool_]) -> bool:
+    return bool((kept & (parsed.index()["kept"] == 0)).any())
+
+
+def _sums(reports: list[SourceReport]) -> dict[str, int]:
+    names = ("bytes", "decompressed_bytes", "record_bytes", "refused_bytes", "separator_bytes", "merge_bytes")
+    return {name: sum(getattr(report, name) for report in reports) for name in (*names, "merges", "repaired")}
+
+
+def _added(counters: Any) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return dict(sorted(total.items()))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    sync_file(path)

@@ -1,9 +1,11 @@
 r"""Where each record of a byte stream begins and ends.
 
 Put here: splitting a stream of JSON into the bytes of single records in bounded memory, and finding the next record
-after a broken one. Keep out: what a record means (``records.py``); decoding is ijson's work (`decode`).
+after a broken one. Keep out: what a record means (``records.py``); decoding is ijson's work (`decode`), or for stretches
+of regular records that of the compiled ``block_decoder.py``.
 
-A stream is a sequence of arrays of records or of records (so JSON array, NDJSON and concatenated values are one case).
+A stream is a sequence of arrays of records or of records (so JSON array, NDJSON and concatenated values are one case),
+or of objects that hold an array of records under one key.
 A record's end is found by matching brackets outside strings. Bytes that cannot be part of JSON at that place stop it;
 the scanner then tries looser rules that still give the record's own end, and where those fail too it looks for the next
 element that decodes as an event: everything up to it is one refused span. So a broken record costs itself, not its
@@ -14,23 +16,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import ijson
 
 from analytics_assets.core.errors import PipelineError
+from analytics_assets.core.ingest.decoding import AFTER_COMMA, AFTER_ELEMENT, ARRAY_START, TOP_LEVEL, Batch, Decoder
+from analytics_assets.core.ingest.limits import MAX_DEPTH, MAX_RECORD_BYTES
 from analytics_assets.core.ingest.sources import ByteStream
 
 BLOCK_BYTES = 1 << 20
 """Bytes per read: large against a record of about 2 KB, small against memory."""
-
-MAX_RECORD_BYTES = 16 << 20
-"""A record beyond this is refused: the vendor's own limits keep honest ones below 1 MiB."""
-
-MAX_DEPTH = 64
-"""Nesting limit: the vendor refuses depth over 40, and ijson's memory grows with the square of the depth."""
 
 MAX_DIGITS = 4_300
 """Digits of the longest integer that Python converts from text."""
@@ -63,6 +61,17 @@ _PIECE = re.compile(rb'[ \t\r\n]*+([\[\]{},:]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ \t\
 _TO_LONG_NUMBER = re.compile(rb'(?:[^"0-9]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"|[0-9]{1,4300}+(?![0-9]))*+[0-9]', re.DOTALL)
 _OPENER = {b"]": 0x5B, b"}": 0x7B}
 _BRACKETS, _SEPARATORS, _BEFORE_VALUE = (b"[", b"]", b"{", b"}"), (b",", b":"), (b",", b":", b"[", b"{")
+
+# Members of an object whose values are strings, numbers or words, up to one that is an array.
+_SCALAR_MEMBER = rb'[ \t\r\n]*+"(?:[^"\\\x00-\x1f]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+(?:"(?:[^"\\\x00-\x1f]|\\.)*+"|[0-9.eE+\-a-z]++)'
+_WRAPPER_HEAD = re.compile(
+    rb"\{(?:" + _SCALAR_MEMBER + rb"[ \t\r\n]*+,)*+" + rb'[ \t\r\n]*+"(?:[^"\\\x00-\x1f]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+\['
+)
+_WRAPPER_TAIL = re.compile(rb"(?:," + _SCALAR_MEMBER + rb"[ \t\r\n]*+)*+\}")
+_EMPTY_WRAPPER = re.compile(_WRAPPER_HEAD.pattern + rb"[ \t\r\n]*+\][ \t\r\n]*+" + _WRAPPER_TAIL.pattern)
+
+WRAPPER_BYTES = 65_536
+"""Bytes within which an array under a key must begin: what comes before it is a handful of counts and names."""
 
 _TIMES = frozenset({"event_time", "client_event_time", "server_received_time"})
 
@@ -144,17 +153,29 @@ class RecordScanner:
         Source of bytes.
     name : str
         How errors call it.
+    decoder : Decoder, optional
+        Takes stretches of regular records as a whole; without it every record goes through ijson.
+    max_record_bytes : int, optional
+        Longer records are refused; by default `MAX_RECORD_BYTES`.
 
     Attributes
     ----------
-    position : int
-        Bytes consumed so far.
+    separator_bytes : int
+        Blanks, commas, brackets and byte order marks passed so far.
     irregularities : dict of str to int
         Tolerated deviations by name, ``truncated`` among them.
     """
 
-    def __init__(self, stream: ByteStream, name: str) -> None:
-        self._stream, self._name = stream, name
+    def __init__(
+        self,
+        stream: ByteStream,
+        name: str,
+        decoder: Decoder | None = None,
+        max_record_bytes: int | None = None,
+    ) -> None:
+        self._stream, self._name, self._decoder = stream, name, decoder
+        self._max_record = MAX_RECORD_BYTES if max_record_bytes is None else max_record_bytes
+        self.separator_bytes = 0
         self._buffer = b""
         self._base = 0  # offset of the buffer in the stream
         self._at = 0  # scanning place in the buffer
@@ -166,11 +187,11 @@ class RecordScanner:
         """Bytes consumed so far, in the decompressed stream."""
         return self._base + self._at
 
-    def __iter__(self) -> Iterator[RecordSpan]:
+    def __iter__(self) -> Iterator[RecordSpan | Batch]:
         while len(self._buffer) < len(_BOM) and self._fill():
             pass
         if self._buffer.startswith(_BOM):
-            self._at = len(_BOM)
+            self._pass(len(_BOM))
             self._note("byte_order_mark")
         if not self._skip_blank():
             raise PipelineError(self._name, "the file is empty", "Download the export again, or remove the file.")
@@ -179,20 +200,77 @@ class RecordScanner:
             scalar = length > 0 and not _decoded(self._buffer[self._at : self._at + length])[0]
             raise PipelineError(
                 f"{self._name}, byte {self.position}",
-                f"the file {'holds a JSON scalar' if scalar else 'is not JSON'}; "
+                f"the file {'holds a JSON scalar' if scalar else self._foreign_content()}; "
                 "expected an array of events or one event per line",
                 "Put the Amplitude export there as delivered, or remove the file.",
             )
-        while self._skip_blank():
+        wrapped = False
+        while True:
+            yield from self._regular(TOP_LEVEL)
+            if not self._skip_blank():
+                break
             byte = self._buffer[self._at]
             if byte == 0x5B:  # [
-                self._at += 1
+                self._pass(1)
                 yield from self._array()
+            elif wrapped and (tail := self._match(_WRAPPER_TAIL)):
+                self._pass(tail)
+                wrapped = False
             elif byte in b",]":
-                self._at += 1
+                self._pass(1)
                 self._note("extra_comma" if byte == 0x2C else "extra_bracket")
+            elif head := self._wrapper_head():
+                self._pass(head)
+                self._note("array_under_key")
+                wrapped = True
+                yield from self._array()
             else:
                 yield from self._element()
+        if wrapped:
+            self.irregularities["truncated"] = 1
+
+    def _foreign_content(self) -> str:
+        if self._buffer.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return "is UTF-16 or UTF-32; convert it to UTF-8"
+        return "is not JSON"
+
+    def _match(self, pattern: re.Pattern[bytes]) -> int:
+        """Length of a match at the scanning place that does not depend on bytes not yet read; 0 for none."""
+        while True:
+            found = pattern.match(self._buffer, self._at)
+            if (found and found.end() < len(self._buffer)) or len(self._buffer) - self._at >= WRAPPER_BYTES:
+                break
+            if not self._fill():
+                break
+        return found.end() - self._at if found else 0
+
+    def _wrapper_head(self) -> int:
+        """Length of ``{"key": [`` in front of an event, other keys with scalar values before it included."""
+        length = self._match(_WRAPPER_HEAD)
+        if not length:
+            return 0
+        if empty := self._match(_EMPTY_WRAPPER):
+            return 0 if b'"event_type"' in self._buffer[self._at : self._at + empty] else length
+        while (found := _BLANK.match(self._buffer, self._at + length)) and found.end() == len(self._buffer):
+            if not self._fill():
+                return 0
+        ahead = found.end() - self._at if found else length
+        return length if self._buffer[self._at + ahead] == 0x7B and self._is_event_at(ahead) else 0
+
+    def _regular(self, state: int) -> Generator[Batch, None, int]:
+        """Yield the regular records from the scanning place on, as far as they go; returns the state after them."""
+        if self._decoder is None:
+            return state
+        while True:
+            stretch = yield from self._decoder.decode(self._buffer, self._at, self._base, state)
+            self._at, state = stretch.at, stretch.state
+            self.separator_bytes += stretch.separator_bytes
+            if not stretch.needs_more or len(self._buffer) - self._at > BLOCK_BYTES or not self._fill():
+                return state
+
+    def _pass(self, length: int) -> None:
+        self._at += length
+        self.separator_bytes += length
 
     def _note(self, name: str) -> None:
         self.irregularities[name] = self.irregularities.get(name, 0) + 1
@@ -215,39 +293,40 @@ class RecordScanner:
         """Move to the next byte that is not blank; False at the end of the stream."""
         while True:
             found = _BLANK.match(self._buffer, self._at)
-            self._at = found.end() if found else self._at
+            self._pass(found.end() - self._at if found else 0)
             if self._at < len(self._buffer):
                 return True
             if not self._fill():
                 return False
 
-    def _array(self) -> Iterator[RecordSpan]:
-        after_comma, after_element = False, False
+    def _array(self) -> Iterator[RecordSpan | Batch]:
+        state = ARRAY_START
         while True:
+            state = yield from self._regular(state)
             if not self._skip_blank():
                 self.irregularities["truncated"] = 1
                 return
             byte = self._buffer[self._at]
             if byte == 0x5D:  # ]
-                self._at += 1
-                if after_comma:
+                self._pass(1)
+                if state == AFTER_COMMA:
                     self._note("trailing_comma")
                 return
             if byte == 0x2C:  # ,
-                self._at += 1
-                if after_comma or not after_element:
+                self._pass(1)
+                if state != AFTER_ELEMENT:
                     self._note("extra_comma")
-                after_comma, after_element = True, False
+                state = AFTER_COMMA
                 continue
-            if after_element:
+            if state == AFTER_ELEMENT:
                 self._note("missing_comma")
             yield from self._element()
-            after_comma, after_element = False, True
+            state = AFTER_ELEMENT
 
-    def _element(self) -> Iterator[RecordSpan]:
+    def _element(self) -> Iterator[RecordSpan | Batch]:
         """Yield the element at the scanning place; bytes that are none give one refused span, longer ones several."""
         whole = _SHALLOW_OBJECT.match(self._buffer, self._at)
-        if whole is not None and len(whole[0]) <= MAX_RECORD_BYTES:
+        if whole is not None and len(whole[0]) <= self._max_record:
             problem, value = _decoded(whole[0])
             if not problem:
                 yield self._take(len(whole[0]), "", value)
@@ -260,7 +339,7 @@ class RecordScanner:
                 return
             problem, value = _decoded(self._buffer[self._at : self._at + length])
             if _holds_events(value):
-                self._at += 1
+                self._pass(1)
                 self._note("nested_array")
                 yield from self._array()
                 return
@@ -279,11 +358,11 @@ class RecordScanner:
             found = _SCALAR.match(self._buffer, self._at)
             if found is None and self._buffer[self._at] != 0x22:
                 return 1
-            if found is not None and found.end() - self._at > MAX_RECORD_BYTES:
+            if found is not None and found.end() - self._at > self._max_record:
                 return _TOO_LARGE
             if found is not None and found.end() < len(self._buffer):
                 return found.end() - self._at
-            if len(self._buffer) - self._at > MAX_RECORD_BYTES:
+            if len(self._buffer) - self._at > self._max_record:
                 return _TOO_LARGE
             if not self._fill():
                 return found.end() - self._at if found else _CUT
@@ -298,7 +377,7 @@ class RecordScanner:
         while True:
             origin, buffer = self._at, self._buffer
             while token := _TOKEN.match(buffer, origin + scanned):
-                if token.end() - origin - ahead > MAX_RECORD_BYTES:
+                if token.end() - origin - ahead > self._max_record:
                     return _TOO_LARGE, nesting.deepest
                 if not nesting.take(token[1], _byte_before(buffer, token.start(1)) if nesting.opened else 0):
                     return _BROKEN, nesting.deepest
@@ -310,7 +389,7 @@ class RecordScanner:
             scanned = reached - origin
             if inside := _OPEN_STRING.match(buffer, reached):
                 reached = inside.end()
-            if reached - origin - ahead > MAX_RECORD_BYTES:
+            if reached - origin - ahead > self._max_record:
                 return _TOO_LARGE, nesting.deepest
             if reached < len(buffer) or not self._fill():
                 return (_BROKEN if reached < len(buffer) else _CUT), nesting.deepest
@@ -326,9 +405,9 @@ class RecordScanner:
         while True:
             found = _PIECE.match(self._buffer, self._at + scanned)
             whole = found is not None and found.end() < len(self._buffer)
-            if not whole and len(self._buffer) - self._at <= MAX_RECORD_BYTES and self._fill():
+            if not whole and len(self._buffer) - self._at <= self._max_record and self._fill():
                 continue
-            if found is None or found.end() - self._at > MAX_RECORD_BYTES:
+            if found is None or found.end() - self._at > self._max_record:
                 break
             piece = found[1]
             if piece in _BRACKETS:
@@ -357,7 +436,7 @@ class RecordScanner:
         problem = {_CUT: "truncated", _TOO_LARGE: "record_too_large"}.get(length, "malformed_json")
         searched = 1
         while True:
-            found = self._buffer.find(b"{", self._at + searched, self._at + MAX_RECORD_BYTES)
+            found = self._buffer.find(b"{", self._at + searched, self._at + self._max_record)
             if found >= 0:
                 ahead = found - self._at
                 if self._is_event_at(ahead):
@@ -367,8 +446,8 @@ class RecordScanner:
                     return
                 searched = ahead + 1
                 continue
-            searched = min(len(self._buffer) - self._at, MAX_RECORD_BYTES)
-            if searched == MAX_RECORD_BYTES:
+            searched = min(len(self._buffer) - self._at, self._max_record)
+            if searched == self._max_record:
                 problem = "record_too_large"
                 yield self._take(searched, problem)
                 searched = 0

@@ -83,6 +83,14 @@ def unpacked(path: Path, member: str) -> bytes:
     return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
 
 
+def decompressed_size(content: bytes) -> int:
+    """Bytes of a raw file, or of all its members, after decompression."""
+    if content[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return sum(decompressed_size(archive.read(entry)) for entry in archive.infolist())
+    return len(gzip.decompress(content)) if content[:2] == b"\x1f\x8b" else len(content)
+
+
 def rows(lake: Lake, year: str = YEAR) -> list[dict[str, str]]:
     """All chunk rows in order, read with the csv module."""
     found = []
@@ -104,7 +112,7 @@ def refused(lake: Lake, year: str = YEAR) -> list[dict[str, Any]]:
 
 
 def published(lake: Lake, year: str = YEAR) -> dict[str, bytes]:
-    """Bytes of every published file of a year."""
+    """Bytes of every published file of a year; the ledger's mention of digests and counts included."""
     return {
         str(path.relative_to(lake.root)): path.read_bytes()
         for folder in (lake.chunks(year), lake.quarantine(year))
@@ -116,5 +124,5 @@ def published(lake: Lake, year: str = YEAR) -> dict[str, bytes]:
 def leftovers(lake: Lake) -> list[str]:
     """Names of whatever lies in the lake beside raw files and results."""
     results = (path for top in ("chunks", "quarantine") for path in (lake.root / top).rglob("*"))
-    hidden = [path for path in results if path.name.startswith(".")]
+    hidden = [path for path in results if path.name.startswith(".") and path.name != ".ledger"]
     return [str(path) for path in hidden] + [str(path) for path in lake.staging().glob("*")]

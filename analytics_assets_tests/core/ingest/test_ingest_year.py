@@ -17,11 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.core.features.engine import raw_chunks
-from analytics_assets.core.ingest import chunks as chunks_module
 from analytics_assets.core.ingest.quarantine import read_quarantine
 from analytics_assets.core.ingest.records import REASONS
 from analytics_assets.core.ingest.run import Progress, ingest_year
-from analytics_assets.core.ingest.sources import raw_digest
+from analytics_assets.core.ingest.digests import raw_digest
 from analytics_assets.core.lake import Lake
 from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK
 from analytics_assets_tests.core.ingest.exports import (
@@ -36,10 +35,12 @@ from analytics_assets_tests.core.ingest.exports import (
     put,
     refused,
     rows,
+    decompressed_size,
     unpacked,
     zipped,
 )
 
+BESIDE_CHUNKS = {"manifest.json", "unreadable_values.ndjson", ".ledger"}
 COUNTS = ("records_seen", "loaded", "duplicates", "quarantined")
 
 
@@ -50,6 +51,8 @@ def check(lake: Lake, manifest: dict[str, Any], max_rows: int) -> None:
     total = manifest["total"]
     for counts in [*manifest["files"], total]:
         assert counts["records_seen"] == counts["loaded"] + counts["duplicates"] + counts["quarantined"]
+        accounted = counts["record_bytes"] + counts["refused_bytes"] + counts["separator_bytes"] + counts["merge_bytes"]
+        assert counts["decompressed_bytes"] == accounted
     for name in (*COUNTS, "bytes"):
         assert total[name] == sum(file[name] for file in manifest["files"])
     assert total["loaded"] == len(found)
@@ -63,12 +66,14 @@ def check(lake: Lake, manifest: dict[str, Any], max_rows: int) -> None:
     for file in manifest["files"]:
         raw = (lake.raw(YEAR) / file["path"]).read_bytes()
         assert (file["bytes"], file["sha256"]) == (len(raw), hashlib.sha256(raw).hexdigest())
+        assert file["decompressed_bytes"] == decompressed_size(raw)
+        assert file["refused_bytes"] == sum(len(line["raw"]) for line in bad if line["file"] == file["path"])
         assert file["quarantined"] == sum(line["file"] == file["path"] for line in bad)
     for line in bad:
         content = unpacked(lake.raw(YEAR) / line["file"], line["member"])
         assert line["raw"] == content[line["start"] : line["end"]]
     assert [item.raw for item in read_quarantine(lake.quarantine(YEAR))] == [line["raw"] for line in bad]
-    assert manifest["raw_digest"] == raw_digest(lake.raw(YEAR))
+    assert manifest["raw_digest"] == raw_digest(lake, YEAR)
 
     loaded_by_file: Counter[str] = Counter()
     for chunk in manifest["chunks"]:
@@ -85,7 +90,7 @@ def check(lake: Lake, manifest: dict[str, Any], max_rows: int) -> None:
     }
     assert sum(loaded_by_file.values()) == len(found)
     on_disk = {path.name for path in lake.chunks(YEAR).iterdir()}
-    assert on_disk == {chunk["path"] for chunk in manifest["chunks"]} | {"manifest.json"}
+    assert on_disk == {chunk["path"] for chunk in manifest["chunks"]} | BESIDE_CHUNKS
     assert leftovers(lake) == []
 
 
@@ -141,11 +146,26 @@ def test_chunks_hold_at_most_the_given_rows_and_all_of_them(lake: Lake) -> None:
     put(lake, "b.json", lines(event(n) for n in range(25, 40)))
     manifest = ingest_year(lake, YEAR, max_rows=10)
     check(lake, manifest, 10)
-    assert [chunk["rows"] for chunk in manifest["chunks"]] == [10, 10, 10, 10]
+    assert [chunk["rows"] for chunk in manifest["chunks"]] == [10, 10, 5, 10, 5]
     assert [row["event_type"] for row in rows(lake)] == [f"event {n}" for n in range(40)]
-    assert [[(s["file"], s["rows"]) for s in chunk["sources"]] for chunk in manifest["chunks"]][2] == [
-        ("a.json", 5),
-        ("b.json", 5),
+    assert [[(s["file"], s["rows"]) for s in chunk["sources"]] for chunk in manifest["chunks"]] == [
+        [("a.json", 10)],
+        [("a.json", 10)],
+        [("a.json", 5)],
+        [("b.json", 10)],
+        [("b.json", 5)],
+    ]
+
+
+def test_small_files_share_a_chunk(lake: Lake) -> None:
+    for number in range(6):
+        put(lake, f"{number}.json", lines([event(number * 4 + n) for n in range(4)]))
+    manifest = ingest_year(lake, YEAR, max_rows=10)
+    check(lake, manifest, 10)
+    assert [[s["file"] for s in chunk["sources"]] for chunk in manifest["chunks"]] == [
+        ["0.json", "1.json"],
+        ["2.json", "3.json"],
+        ["4.json", "5.json"],
     ]
 
 
@@ -255,6 +275,7 @@ def test_any_delivery_is_fully_accounted_for_and_a_second_run_is_byte_identical(
         write(lake, delivery, order)
         check(lake, ingest_year(lake, YEAR, max_rows=max_rows), max_rows)
         before = published(lake)
+        shutil.rmtree(lake.ledger(YEAR))  # so that nothing is taken over
         ingest_year(lake, YEAR, max_rows=max_rows)
         assert published(lake) == before
 
@@ -342,7 +363,7 @@ HOSTILE = [
 
 
 def hostile_lake(lake: Lake) -> list[str]:
-    put(lake, "a.json", array(event(n, user_id=text, ip_address=text) for n, text in enumerate(HOSTILE)))
+    put(lake, "a.json", array(event(n, region=text, version_name=text) for n, text in enumerate(HOSTILE)))
     manifest = ingest_year(lake, YEAR)
     check(lake, manifest, 100_000)
     assert manifest["total"]["loaded"] == len(HOSTILE)
@@ -352,8 +373,8 @@ def hostile_lake(lake: Lake) -> list[str]:
 def test_hostile_texts_come_back_equal_through_the_csv_module(lake: Lake) -> None:
     hostile_lake(lake)
     found = rows(lake)
-    assert [row["user_id"] for row in found] == HOSTILE
-    assert [row["ip_address"] for row in found] == HOSTILE
+    assert [row["region"] for row in found] == HOSTILE
+    assert [row["version_name"] for row in found] == HOSTILE
     assert {row["city"] for row in found} == {NULL_MARK}
 
 
@@ -361,14 +382,14 @@ def test_hostile_texts_come_back_equal_through_pandas(lake: Lake) -> None:
     (path,) = hostile_lake(lake)
     frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[NULL_MARK])
     assert list(frame.columns) == EVENT_CHUNKS.column_names
-    assert frame["user_id"].tolist() == HOSTILE
-    assert frame["ip_address"].tolist() == HOSTILE
+    assert frame["region"].tolist() == HOSTILE
+    assert frame["version_name"].tolist() == HOSTILE
     assert frame["city"].isna().all()
 
 
 def test_hostile_texts_come_back_equal_through_duckdb(lake: Lake) -> None:
     (path,) = hostile_lake(lake)
-    query = f"SELECT user_id, ip_address, city, event_type FROM {raw_chunks([Path(path)])}"
+    query = f"SELECT region, version_name, city, event_type FROM {raw_chunks([Path(path)])}"
     found = sorted(duckdb.connect().sql(query).fetchall(), key=lambda row: int(row[3].removeprefix("event ")))
     assert [row[0] for row in found] == HOSTILE
     assert [row[1] for row in found] == HOSTILE
@@ -389,31 +410,12 @@ def test_64_bit_integers_and_sessions_outside_come_back_exactly(lake: Lake) -> N
 
 
 def test_rows_removed_after_a_conflict_leave_the_other_hostile_rows_as_they_were(lake: Lake) -> None:
-    put(lake, "a.json", array(event(n, user_id=text) for n, text in enumerate(HOSTILE)))
-    put(lake, "b.json", array(event(n, user_id="later", server_upload_time="2025-01-01") for n in range(len(HOSTILE))))
-    put(lake, "c.json", array([event(0, user_id="earlier", server_upload_time="2023-01-01")]))
+    put(lake, "a.json", array(event(n, region=text) for n, text in enumerate(HOSTILE)))
+    put(lake, "b.json", array(event(n, region="later", server_upload_time="2025-01-01") for n in range(len(HOSTILE))))
+    put(lake, "c.json", array([event(0, region="earlier", server_upload_time="2023-01-01")]))
     manifest = ingest_year(lake, YEAR)
     check(lake, manifest, 100_000)
-    assert sorted(row["user_id"] for row in rows(lake)) == sorted(["earlier", *HOSTILE[1:]])
-
-
-def test_pending_text_is_bounded_by_size_and_the_result_does_not_depend_on_it(lake: Lake, monkeypatch) -> None:
-    put(lake, "a.json", array(event(n, user_id="x" * 5_000) for n in range(40)))
-    ingest_year(lake, YEAR)
-    before = published(lake)
-    held = []
-    original = chunks_module._TextSink.take
-
-    def take(sink: Any) -> bytes:
-        content = original(sink)
-        held.append(len(content))
-        return content
-
-    monkeypatch.setattr(chunks_module._TextSink, "take", take)
-    monkeypatch.setattr(chunks_module, "FLUSH_CHARACTERS", 10_000)
-    ingest_year(lake, YEAR)
-    assert published(lake) == before
-    assert max(held) < 20_000
+    assert sorted(row["region"] for row in rows(lake)) == sorted(["earlier", *HOSTILE[1:]])
 
 
 def test_the_manifest_reports_unknown_keys_coercions_unreadable_times_and_irregularities(lake: Lake) -> None:
@@ -463,24 +465,24 @@ def test_raw_files_are_never_written_to(lake: Lake) -> None:
 
 def test_the_digest_of_raw_files_follows_names_and_content_only(lake: Lake) -> None:
     first, second = put(lake, "a.json", b"[1]"), put(lake, "b.json", b"[2]")
-    digest = raw_digest(lake.raw(YEAR))
+    digest = raw_digest(lake, YEAR)
     shutil.copytree(lake.raw(YEAR), lake.raw("2025"))
-    assert raw_digest(lake.raw("2025")) == digest
+    assert raw_digest(lake, "2025") == digest
     second.write_bytes(b"[3]")
-    assert raw_digest(lake.raw(YEAR)) != digest
+    assert raw_digest(lake, YEAR) != digest
     second.write_bytes(b"[2]")
-    assert raw_digest(lake.raw(YEAR)) == digest
+    assert raw_digest(lake, YEAR) == digest
     first.rename(first.with_name("c.json"))
-    assert raw_digest(lake.raw(YEAR)) != digest
+    assert raw_digest(lake, YEAR) != digest
 
 
-def test_progress_rises_to_the_whole_delivery(lake: Lake, monkeypatch) -> None:
-    monkeypatch.setattr("analytics_assets.core.ingest.run.PROGRESS_RECORDS", 10)
+def test_progress_rises_to_the_whole_delivery(lake: Lake) -> None:
     put(lake, "a.json", array(event(n) for n in range(35)))
     put(lake, "b.json.gz", gzipped(array(event(n) for n in range(35, 60))))
     reports: list[Progress] = []
     ingest_year(lake, YEAR, progress=reports.append)
-    assert [report.records_seen for report in reports] == [10, 20, 30, 35, 45, 55, 60]
+    assert [report.records_seen for report in reports] == sorted(report.records_seen for report in reports)
+    assert reports[-1].records_seen == 60
     done = [report.bytes_read for report in reports]
     assert done == sorted(done)
     assert done[-1] == reports[-1].bytes_total == sum(p.stat().st_size for p in lake.raw(YEAR).iterdir())

@@ -374,7 +374,7 @@ def test_hostile_content_takes_linear_time(content: bytes) -> None:
         (b"null", "JSON scalar"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", "not JSON"),
         (b"event_type,event_time\na,b\n", "not JSON"),
-        ('[{"event_type": "a"}]'.encode("utf-16"), "not JSON"),
+        ('[{"event_type": "a"}]'.encode("utf-16"), "UTF-16"),
     ],
 )
 def test_a_file_without_records_is_an_error_that_names_file_and_remedy(content: bytes, fact: str) -> None:
