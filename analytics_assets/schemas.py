@@ -26,8 +26,7 @@ NULL_TOKENS: tuple[str, ...] = ("", "EMPTY", "(none)", "Unknown", "--")
 """Texts that event sources write where they mean "no value"."""
 
 SENTINEL_IDS: frozenset[str] = frozenset(
-    ["anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "{}", "[]", "0", "-1"]
-    + ["00000000-0000-0000-0000-000000000000"]
+    "anonymous nil none null n/a na undefined unknown {} [] 0 -1 00000000-0000-0000-0000-000000000000".split()
 )
 """Ids, in small letters, that stand for nobody: the vendor refuses them by default, exports still hold them."""
 

@@ -119,11 +119,13 @@ def test_an_event_can_be_traced_from_the_table_to_its_raw_bytes(demo: Demo) -> N
 
 
 def digests(lake: Lake) -> dict[str, str]:
-    """Digest of every published file; the run history and the Spark log grow by nature."""
+    """Digest of every published file; the run history, notes about raw files and the Spark log change by nature."""
     return {
         path.relative_to(lake.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(lake.root.rglob("*"))
-        if path.is_file() and not {".dagster", ".staging"} & set(path.parts) and path != lake.spark_log()
+        if path.is_file()
+        and not {".dagster", ".staging", ".locks", ".digests"} & set(path.parts)
+        and path != lake.spark_log()
     }
 
 

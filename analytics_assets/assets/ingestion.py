@@ -120,4 +120,3 @@ def _chunk_metadata(lake: Lake, year: str, manifest: dict[str, Any]) -> dict[str
         "manifest": dg.MetadataValue.path(str(lake.manifest(year))),
         "quarantine": dg.MetadataValue.path(str(lake.quarantine(year))),
     }
-

@@ -193,5 +193,8 @@ def kmeans_segments(
 def _agreement_with_truth(lake: Lake, assignments: Any) -> float | None:
     """Adjusted Rand index against the personas of generated data; None for real data."""
     from analytics_assets.core.models.evaluation import persona_agreement
+    from analytics_assets.core.privacy import Privacy
 
-    return persona_agreement(read_json(lake.sample_truth()), assignments) if lake.is_synthetic() else None
+    if not lake.is_synthetic():
+        return None
+    return persona_agreement(read_json(lake.sample_truth()), assignments, Privacy.of(lake).shown)

@@ -21,8 +21,8 @@ def conservation_check_spec() -> dg.AssetCheckSpec:
         asset="event_chunks",
         blocking=True,
         description="Per file and in total: records seen = loaded + duplicates + quarantined + forgotten; every "
-        "decompressed byte belongs to a record, a refused span, a separator or a merge record. Another reader finds the "
-        "loaded rows in the chunk files, and the refused records and their bytes in the quarantine.",
+        "decompressed byte belongs to a record, a refused span, a separator or a merge record. Another reader finds "
+        "the loaded rows in the chunk files, and the refused records and their bytes in the quarantine.",
     )
 
 

@@ -118,18 +118,24 @@ def run_demo(lake: Lake, events: int) -> int:
         from analytics_assets.sample.generator import SampleConfig
 
         generate_sample(lake, SampleConfig(events=events))
+    outcome = materialize(lake, lake.raw_years())
+    _print_summary(lake, outcome, time.monotonic() - started)
+    return 0 if outcome.success else 1
+
+
+def materialize(lake: Lake, years: list[str]) -> Outcome:
+    """Run the yearly job for each year, then the models and reports, with a progress display."""
     with explained_os_errors(lake.root):
         prepare_dagster_home(lake)
     import dagster as dg
 
     outcome = Outcome()
     with dg.DagsterInstance.get() as instance:
-        for year in lake.raw_years():
+        for year in years:
             _run(instance, outcome, f"Year {year}", _yearly_steps(), partial(_yearly, instance, year))
         if outcome.success:
             _run(instance, outcome, "Models and reports", _model_steps(), partial(_models, instance))
-    _print_summary(lake, outcome, time.monotonic() - started)
-    return 0 if outcome.success else 1
+    return outcome
 
 
 def _yearly_steps() -> int:

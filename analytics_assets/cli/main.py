@@ -6,6 +6,7 @@ Put here: options and their help. Keep out: what a command does (the other modul
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -81,6 +82,56 @@ def up(dagster_port: int, insights_port: int, processing_port: int) -> None:
     from analytics_assets.cli.up import serve
 
     sys.exit(serve(Lake.default(), dagster_port, insights_port, processing_port))
+
+
+@main.group()
+def quarantine() -> None:
+    """Look at refused records, and load corrected ones."""
+
+
+@quarantine.command("list")
+@click.argument("years", nargs=-1)
+@click.option("--reason", help="Only this reason code.")
+@click.option("--limit", default=20, show_default=True, help="Records shown per year; 0 shows all.")
+def quarantine_list(years: tuple[str, ...], reason: str | None, limit: int) -> None:
+    """Show refused records of YEARS (default: all) with reason, file, byte span and the beginning of their bytes."""
+    from analytics_assets.cli.quarantine import show
+
+    show(Lake.default(), list(years), reason, limit)
+
+
+@quarantine.command("export")
+@click.argument("year")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--reason", help="Only this reason code.")
+def quarantine_export(year: str, file: Path, reason: str | None) -> None:
+    """Write YEAR's refused records to FILE, one JSON object a line; correct its "text" and hand it to replay."""
+    from analytics_assets.cli.quarantine import export
+
+    export(Lake.default(), year, file, reason)
+
+
+@quarantine.command("replay")
+@click.argument("year")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--tables/--no-tables", default=True, help="Recompute the year's tables and the models afterwards.")
+def quarantine_replay(year: str, file: Path, tables: bool) -> None:
+    """Load the corrected records of FILE into YEAR, each exactly once however often it is handed in."""
+    from analytics_assets.cli.quarantine import replay
+
+    sys.exit(replay(Lake.default(), year, file, tables=tables))
+
+
+@main.command()
+@click.argument("user")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(user: str, yes: bool) -> None:
+    """Remove the person with login id USER from chunks, quarantine and every table, for good, with a receipt."""
+    from analytics_assets.cli.forget import forget_user
+
+    if not yes:
+        click.confirm(f"Remove every event of {user!r} from {Lake.default().root}?", abort=True)
+    sys.exit(forget_user(Lake.default(), user))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -113,6 +114,10 @@ class Privacy:
             return value
         return self.digest(column, value)
 
+    def digest_of_shown(self, column: str, shown: str) -> str:
+        """Pseudonym of a value that is given as the chunks hold it."""
+        return shown if self.mode == "pseudonymize" and column in PERSONAL_COLUMNS else self.digest(column, shown)
+
     def forgets(self, column: str, value: str) -> bool:
         """Whether an id belongs to a forgotten person."""
         listed = self.suppressed.get(column)
@@ -130,6 +135,29 @@ class Privacy:
             for column in ("device_id", "amplitude_id")
             for value in (ids.get(column),)
         )
+
+    def forgets_bytes(self, raw: bytes) -> bool:
+        """Whether refused bytes name a forgotten person: any text in them is a login, or their ids say so."""
+        if not self.suppressed:
+            return False
+        ids: dict[str, str | None] = {}
+        for token in _TOKEN.finditer(raw):
+            text = _text_of(token["text"] or token["number"])
+            if self.forgets("user_id", text):
+                return True
+            if token["key"] and token["key"].decode() in LINKING_COLUMNS:
+                ids[token["key"].decode()] = text
+        return self.forgets_event(ids)
+
+
+_TOKEN = re.compile(rb'(?:"(?P<key>[a-z_]+)"\s*:\s*)?(?:"(?P<text>(?:[^"\\]|\\.)*+)"?|(?P<number>[0-9]++))', re.DOTALL)
+
+
+def _text_of(token: bytes) -> str:
+    try:
+        return str(json.loads(b'"' + token + b'"', strict=False))
+    except ValueError:
+        return token.decode("utf-8", "replace")
 
 
 def stands_for_nobody(column: str, value: str) -> bool:
@@ -187,11 +215,10 @@ def _read_suppressed(lake: Lake) -> dict[str, Any]:
         raise PipelineError(path, f"the suppression list cannot be read ({error})", "Restore it.") from error
 
 
-def suppress(lake: Lake, privacy: Privacy, ids: Mapping[str, Iterable[str]]) -> Privacy:
-    """Add a person's ids to the suppression list and return the settings with it."""
+def suppress(lake: Lake, privacy: Privacy, digests: Mapping[str, Iterable[str]]) -> Privacy:
+    """Add digests of a person's ids to the suppression list and return the settings with it."""
     suppressed = {
-        column: privacy.suppressed.get(column, frozenset())
-        | {privacy.digest(column, value) for value in ids.get(column, ())}
+        column: privacy.suppressed.get(column, frozenset()) | frozenset(digests.get(column, ()))
         for column in LINKING_COLUMNS
     }
     listed = {name: sorted(values) for name, values in suppressed.items()}

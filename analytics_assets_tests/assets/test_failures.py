@@ -106,18 +106,18 @@ def test_an_unreadable_folder(good_lake: Lake, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_space_left(good_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    from analytics_assets.core.ingest.chunks import ChunkWriter
+    from analytics_assets.core.ingest import chunks
 
-    def full(_writer: ChunkWriter) -> None:
+    def full(*_arguments: object) -> None:
         raise OSError(28, "No space left on device", str(good_lake.staging()))
 
     before = published(good_lake)
     deliver(good_lake, json.dumps(GOOD * 2).encode())
-    monkeypatch.setattr(ChunkWriter, "_flush", full)
+    monkeypatch.setattr(chunks, "sync_file", full)
     text = failure_text(ingest(good_lake))
     assert "no space left" in text and str(good_lake.staging()) in text
     assert published(good_lake) == before
-    assert not list(good_lake.staging().iterdir())
+    assert not list(good_lake.staging().glob("event_chunks*"))
 
 
 def test_a_malformed_record_is_quarantined_and_never_stops_the_run(lake: Lake) -> None:

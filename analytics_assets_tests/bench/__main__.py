@@ -1,4 +1,4 @@
-"""Run every stage in a process of its own and print one table.
+"""Run every piece of work in a process of its own and print tables.
 
 Put here: what is measured and how often. Keep out: pass or fail (a shared machine is too noisy for that); compare the
 ratios of one run.
@@ -18,16 +18,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from analytics_assets_tests.bench import ingestion
+
 RUNS = 3
 """Runs of each stage; the median is printed."""
 
-STAGES = ("generate", "plain_ingest", "ingest", "summaries", "features", "models", "import_definitions")
+STAGES = ("generate", "ingest", "summaries", "features", "models", "import_definitions")
 
 
-def measure(stage: str, folder: Path, events: int) -> tuple[float, float]:
-    """Wall seconds and peak memory in MB of one stage in a fresh process."""
+def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
+    """Wall seconds and peak memory in MB of one piece of work in a fresh process."""
     result = subprocess.run(
-        [sys.executable, "-m", "analytics_assets_tests.bench.stages", stage, str(folder), str(events)],
+        [sys.executable, "-m", f"analytics_assets_tests.bench.{module}", *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -38,23 +40,70 @@ def measure(stage: str, folder: Path, events: int) -> tuple[float, float]:
 
 
 @click.command()
-@click.option("--events", default=100_000, show_default=True, help="Generated events of one year.")
-def main(events: int) -> None:
-    """Measure every stage on generated events of one year."""
-    table = Table(title=f"{events:,} events, median of {RUNS} runs, {os.cpu_count()} cores")
+@click.option("--events", default=100_000, show_default=True, help="Generated events of one year for the stages.")
+@click.option("--ingest-events", default=200_000, show_default=True, help="Events for the comparison of ingestion.")
+@click.option("--only", type=click.Choice(["ingestion", "stages"]), help="Only one of the two tables.")
+def main(events: int, ingest_events: int, only: str | None) -> None:
+    """Measure ingestion next to other ways, and every stage, on generated events."""
+    console = Console()
+    if only != "stages":
+        compare_ingestion(console, ingest_events)
+    if only != "ingestion":
+        measure_stages(console, events)
+
+
+def compare_ingestion(console: Console, events: int) -> None:
+    """Print ingestion next to what a user would pick instead."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        facts = ingestion.prepare(folder, events)
+        seconds: dict[str, float] = {}
+        peaks: dict[str, float] = {}
+        table = Table(
+            title=f"Ingestion: {facts['events']:,} events of {facts['bytes']:,.0f} bytes, median of {RUNS} runs, "
+            f"{os.cpu_count()} cores"
+        )
+        for heading in ("way", "seconds", "events/s", "peak MB"):
+            table.add_column(heading, justify="left" if heading == "way" else "right")
+        # The ways take turns, so that a slow spell of a shared machine meets all of them.
+        runs: dict[str, list[tuple[float, float]]] = {way: [] for way in ingestion.WAYS}
+        for _ in range(RUNS):
+            for way in ingestion.WAYS:
+                runs[way].append(measure("ingestion", way, str(folder), folder=folder))
+        for way, measured in runs.items():
+            seconds[way] = statistics.median(run[0] for run in measured)
+            peaks[way] = max(run[1] for run in measured)
+            count = facts["events"] * (ingestion.COPIES if way == "ours_large" else 1)
+            rate = "" if way in ("ours_unchanged", "ours_new_file") else f"{count / seconds[way]:,.0f}"
+            table.add_row(way, f"{seconds[way]:.3f}", rate, f"{peaks[way]:,.0f}")
+    console.print(table)
+    large = seconds["ours_large"] / ingestion.COPIES
+    for text in (
+        f"array: {seconds['plain'] / seconds['ours_array']:.1f}x plain, "
+        f"{seconds['duckdb_array'] / seconds['ours_array']:.2f}x DuckDB",
+        f"NDJSON: {seconds['duckdb_ndjson'] / seconds['ours_ndjson']:.2f}x DuckDB, "
+        f"{seconds['duckdb_ndjson_typed'] / seconds['ours_ndjson']:.2f}x DuckDB with declared types",
+        f"unchanged: {seconds['ours_unchanged'] / seconds['ours_ndjson']:.2%} of a full run; "
+        f"1 MB added to the large folder: {seconds['ours_new_file'] / seconds['ours_large']:.2%} of its full run",
+        f"{ingestion.COPIES}x the events: {large / seconds['ours_ndjson']:.2f}x the time per event, "
+        f"{peaks['ours_large'] / peaks['ours_ndjson']:.2f}x the peak memory",
+    ):
+        console.print(text, highlight=False)
+
+
+def measure_stages(console: Console, events: int) -> None:
+    """Print every stage."""
+    table = Table(title=f"Stages: {events:,} events, median of {RUNS} runs, {os.cpu_count()} cores")
     for heading in ("stage", "seconds", "events/s", "peak MB"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    rates: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         for stage in STAGES:
-            runs = [measure(stage, Path(folder), events) for _ in range(RUNS)]
+            runs = [measure("stages", stage, str(folder), str(events), folder=folder) for _ in range(RUNS)]
             seconds = statistics.median(run[0] for run in runs)
-            rates[stage] = events / seconds
-            rate = "" if stage == "import_definitions" else f"{rates[stage]:,.0f}"
+            rate = "" if stage == "import_definitions" else f"{events / seconds:,.0f}"
             table.add_row(stage, f"{seconds:.1f}", rate, f"{max(run[1] for run in runs):,.0f}")
-    console = Console()
     console.print(table)
-    console.print(f"ingest / plain_ingest: {rates['ingest'] / rates['plain_ingest']:.2f}x", highlight=False)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ Put here: one function per stage, with its preparation outside the clock. Keep o
 
 from __future__ import annotations
 
-import gzip
 import json
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from analytics_assets.core.files import read_json, write_table
 from analytics_assets.core.lake import Lake
-from analytics_assets.schemas import CLEAN_EVENTS, DAILY_METRICS, EVENT_CHUNKS, SESSIONS, USER_FEATURES
+from analytics_assets.schemas import CLEAN_EVENTS, DAILY_METRICS, SESSIONS, USER_FEATURES
 
 YEAR = "2024"
 
@@ -30,34 +30,14 @@ def generate(lake: Lake, events: int) -> Callable[[], object]:
     return lambda: write_sample(lake.raw(), SampleConfig(years=(int(YEAR),), events=events))
 
 
-def plain_ingest(lake: Lake, events: int) -> Callable[[], object]:
-    """What a notebook does: ijson items into a DataFrame per 100,000 records, then to_csv."""
-    import ijson
-    import pandas as pd
-
-    [source] = lake.raw(YEAR).glob("*.json.gz")
-    target = lake.root / "plain"
-    target.mkdir(exist_ok=True)
-
-    def work() -> None:
-        rows: list[dict[str, object]] = []
-        part = 0
-        with gzip.open(source) as stream:
-            for record in ijson.items(stream, "item"):
-                if isinstance(record, dict):
-                    rows.append({name: record.get(name) for name in EVENT_CHUNKS.column_names})
-                if len(rows) == 100_000:
-                    pd.DataFrame(rows).to_csv(target / f"{part}.csv", index=False)
-                    rows, part = [], part + 1
-        pd.DataFrame(rows).to_csv(target / f"{part}.csv", index=False)
-
-    return work
-
-
 def ingest(lake: Lake, events: int) -> Callable[[], object]:
     from analytics_assets.core.ingest.run import ingest_year
 
-    return lambda: ingest_year(lake, YEAR)
+    def work() -> None:
+        shutil.rmtree(lake.chunks(YEAR), ignore_errors=True)
+        ingest_year(lake, YEAR)
+
+    return work
 
 
 def summaries(lake: Lake, events: int) -> Callable[[], object]:

@@ -56,27 +56,44 @@ def test_schema_check_names_what_is_wrong(tmp_path: Path, change: Any, name: str
 
 
 def manifest(**changes: int) -> dict[str, Any]:
-    counts = {"records_seen": 10, "loaded": 7, "duplicates": 2, "quarantined": 1} | changes
-    return {"files": [{"path": "a.json", "irregularities": {}, **counts}], "total": counts}
+    """Two files of which the first has changed figures; the totals follow."""
+    first = {"records_seen": 10, "loaded": 6, "duplicates": 2, "quarantined": 1, "forgotten": 1}
+    first |= {"bytes": 100, "decompressed_bytes": 100}
+    first |= {"record_bytes": 80, "refused_bytes": 9, "separator_bytes": 10, "merge_bytes": 1}
+    second = dict.fromkeys(first, 0) | {"records_seen": 1, "loaded": 1, "bytes": 5, "decompressed_bytes": 40}
+    second |= {"record_bytes": 38, "separator_bytes": 2}
+    files = [first | changes, second]
+    about = [{"path": "a.json", "compression": "none"}, {"path": "b.json.gz", "compression": "gzip"}]
+    return {
+        "files": [facts | file | {"complete": True} for facts, file in zip(about, files, strict=True)],
+        "total": {name: sum(file[name] for file in files) for name in first},
+    }
 
 
 def test_conservation() -> None:
-    assert check_conservation(manifest(), chunk_rows=7, quarantine_rows=1).passed
-    assert not check_conservation(manifest(loaded=6), chunk_rows=6, quarantine_rows=1).passed
-    assert not check_conservation(manifest(), chunk_rows=6, quarantine_rows=1).passed
-    assert not check_conservation(manifest(), chunk_rows=7, quarantine_rows=0).passed
+    assert check_conservation(manifest(), chunk_rows=7, quarantine_rows=1, quarantine_bytes=9).passed
+    assert not check_conservation(manifest(loaded=5), chunk_rows=6, quarantine_rows=1, quarantine_bytes=9).passed
+    assert not check_conservation(manifest(), chunk_rows=6, quarantine_rows=1, quarantine_bytes=9).passed
+    assert not check_conservation(manifest(), chunk_rows=7, quarantine_rows=0, quarantine_bytes=9).passed
+    assert not check_conservation(manifest(), chunk_rows=7, quarantine_rows=1, quarantine_bytes=8).passed
     unequal = manifest()
-    unequal["total"] = unequal["total"] | {"records_seen": 11, "loaded": 8}
-    assert not check_conservation(unequal, chunk_rows=8, quarantine_rows=1).passed
+    unequal["total"] = unequal["total"] | {"records_seen": 12, "loaded": 8}
+    assert not check_conservation(unequal, chunk_rows=8, quarantine_rows=1, quarantine_bytes=9).passed
 
 
-def test_truncated_files_warn() -> None:
+@pytest.mark.parametrize("changes", [{"separator_bytes": 9}, {"decompressed_bytes": 101}, {"bytes": 101}])
+def test_bytes_that_are_not_accounted_for_fail(changes: dict[str, int]) -> None:
+    result = check_conservation(manifest(**changes), chunk_rows=7, quarantine_rows=1, quarantine_bytes=9)
+    assert not result.passed and fact(result, "unbalanced_files") == ["a.json"]
+
+
+def test_incomplete_files_warn() -> None:
     cut = manifest()
     assert check_complete(cut).passed
-    cut["files"][0]["irregularities"] = {"truncated": 1}
+    cut["files"][0]["complete"] = False
     result = check_complete(cut)
     assert not result.passed and result.severity == dg.AssetCheckSeverity.WARN
-    assert fact(result, "truncated_files") == ["a.json"]
+    assert fact(result, "incomplete_files") == ["a.json"]
 
 
 def test_reconciliation_shows_the_difference() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -41,6 +41,15 @@ from analytics_assets_tests.core.event_data import (
     read_rows,
     write_rows,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def delivered_ids() -> Iterator[None]:
+    """The expectations name people as they were delivered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANALYTICS_PII", "keep")
+        yield
+
 
 DATASETS = ["sample", "hostile"]
 YEARS = {"sample": "2025", "hostile": "2024"}

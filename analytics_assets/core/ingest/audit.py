@@ -12,7 +12,7 @@ from analytics_assets.core.lake import Lake
 
 def count_published(lake: Lake, year: str) -> tuple[int, int, int]:
     """Rows that DuckDB reads from a year's chunks, records in its quarantine, and their bytes."""
-    with open_engine(lake.staging() / "audit") as engine:
+    with open_engine(lake.staging() / "duckdb") as engine:
         query = f"SELECT count(*) FROM {raw_chunks(sorted(lake.chunks(year).glob('part-*.csv')))}"
         rows = int(engine.execute(query).fetchall()[0][0])
     records = size = 0

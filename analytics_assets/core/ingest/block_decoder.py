@@ -193,8 +193,14 @@ def _string_end(buf, i, end):
                     return _ODD, escaped
                 i += 6
             elif (
-                code == 0x22 or code == 0x5C or code == 0x2F or code == 0x62
-                or code == 0x66 or code == 0x6E or code == 0x72 or code == 0x74
+                code == 0x22
+                or code == 0x5C
+                or code == 0x2F
+                or code == 0x62
+                or code == 0x66
+                or code == 0x6E
+                or code == 0x72
+                or code == 0x74
             ):
                 i += 2
             else:
@@ -263,8 +269,7 @@ def _word_end(buf, i, end):
         right = buf[i + 1] == 0x72 and buf[i + 2] == 0x75 and buf[i + 3] == 0x65
     else:
         right = (
-            first == 0x66
-            and buf[i + 1] == 0x61 and buf[i + 2] == 0x6C and buf[i + 3] == 0x73 and buf[i + 4] == 0x65
+            first == 0x66 and buf[i + 1] == 0x61 and buf[i + 2] == 0x6C and buf[i + 3] == 0x73 and buf[i + 4] == 0x65
         )
     return i + size if right else _ODD
 
@@ -396,8 +401,13 @@ def _time_of(buf, i, end):
     if at < end:
         zulu = end - at == 1 and buf[at] == 0x5A
         offset = (
-            end - at == 6 and buf[at] == 0x2B and buf[at + 1] == 0x30 and buf[at + 2] == 0x30
-            and buf[at + 3] == 0x3A and buf[at + 4] == 0x30 and buf[at + 5] == 0x30
+            end - at == 6
+            and buf[at] == 0x2B
+            and buf[at + 1] == 0x30
+            and buf[at + 2] == 0x30
+            and buf[at + 3] == 0x3A
+            and buf[at + 4] == 0x30
+            and buf[at + 5] == 0x30
         )
         if not zulu and not offset:
             return 0, np.int64(0)
@@ -640,8 +650,23 @@ def _record_end(
 
 @njit(cache=True, nogil=True)
 def scan(
-    buf, start, stop, end, state, max_record,
-    spans, tokens, special, keys, digests, uploaded, unknown, scratch, order, coerced, result,
+    buf,
+    start,
+    stop,
+    end,
+    state,
+    max_record,
+    spans,
+    tokens,
+    special,
+    keys,
+    digests,
+    uploaded,
+    unknown,
+    scratch,
+    order,
+    coerced,
+    result,
 ):
     """Read regular records that begin before `stop`."""
     i, n, n_unknown, separators = start, 0, 0, 0
@@ -670,7 +695,20 @@ def scan(
         if n_unknown > unknown.shape[0] - 64:
             break
         after, n_unknown = _record_end(
-            buf, i, end, max_record, n, tokens, special, keys, digests, uploaded, unknown, n_unknown, scratch, order,
+            buf,
+            i,
+            end,
+            max_record,
+            n,
+            tokens,
+            special,
+            keys,
+            digests,
+            uploaded,
+            unknown,
+            n_unknown,
+            scratch,
+            order,
             coerced,
         )
         if after < 0:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,9 @@ def pieces_of(parsed: list[Parsed], kept: list[NDArray[np.bool_]]) -> list[Piece
         for number, part in enumerate(one.parts):
             rows = slice(first, first + part.rows)
             present = np.ones(part.rows, np.bool_) if part.own_file else index["kept"][rows].astype(np.bool_)
-            piece = Piece(part, source, number, first, present, kept[source][rows], index["size"][rows].astype(np.int64))
+            piece = Piece(
+                part, source, number, first, present, kept[source][rows], index["size"][rows].astype(np.int64)
+            )
             if piece.rows:
                 pieces.append(piece)
             first += part.rows
@@ -191,10 +193,7 @@ def _write(path: Path, group: list[Piece]) -> str:
         for piece in rest:
             with piece.part.path.open("rb", buffering=0) as stream:
                 for start, end in piece.ranges():
-                    stream.seek(start)
-                    while start < end:
-                        block = stream.read(min(READ_BLOCK, end - start))
-                        start += len(block)
+                    for block in _blocks(stream, start, end):
                         target.write(block)
     return sha256 or sha256_of(path)
 
@@ -204,14 +203,22 @@ def _compact(piece: Piece) -> None:
     with piece.part.path.open("r+b", buffering=0) as stream:
         to = piece.part.offset
         for start, end in piece.ranges():
-            while start < end:
-                stream.seek(start)
-                block = stream.read(min(READ_BLOCK, end - start))
-                if start != to:
-                    stream.seek(to)
-                    stream.write(block)
-                start, to = start + len(block), to + len(block)
+            if start == to:
+                to = end
+                continue
+            for block in _blocks(stream, start, end):
+                stream.seek(to)
+                stream.write(block)
+                to += len(block)
         stream.truncate(to)
+
+
+def _blocks(stream: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+    while start < end:
+        stream.seek(start)
+        block = stream.read(min(READ_BLOCK, end - start))
+        yield block
+        start += len(block)
 
 
 def _link(old: Path, path: Path) -> None:

@@ -237,9 +237,7 @@ class _Worker:
             if stretch.code != DONE or stretch.at >= stop or n == 0:
                 return stretch
 
-    def _batch(
-        self, padded: bytes, buffer: NDArray[np.uint8], n: int, unknown: int, base: int, consumed: int
-    ) -> Batch:
+    def _batch(self, padded: bytes, buffer: NDArray[np.uint8], n: int, unknown: int, base: int, consumed: int) -> Batch:
         skip = self._pseudonyms.look_up(buffer, n, self._tokens, self._special)
         if self._out.size < 2 * consumed + n * ROW_OVERHEAD:
             self._out = np.empty(2 * consumed + n * ROW_OVERHEAD, np.uint8)

@@ -123,10 +123,8 @@ def _repeats(entries: NDArray[Any]) -> Iterator[tuple[int, int]]:
         yield int(entry["source"]), int(entry["row"])
 
 
-def _conflicts(
-    entries: NDArray[Any], indexes: list[NDArray[Any]], bytes_of: Bytes
-) -> Iterator[tuple[int, int, bool]]:
-    """Yield the rows that give way to another content of their uuid, and whether they are duplicates of it after all."""
+def _conflicts(entries: NDArray[Any], indexes: list[NDArray[Any]], bytes_of: Bytes) -> Iterator[tuple[int, int, bool]]:
+    """Yield the rows that give way to another content of their uuid, and whether they are its duplicates after all."""
     firsts = entries[entries["new"] == 1]
     same = (firsts["key"][1:] == firsts["key"][:-1]).all(axis=1)
     several = np.zeros(len(firsts), np.bool_)

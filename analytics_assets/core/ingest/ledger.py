@@ -123,9 +123,7 @@ def write_ledger(
         for file in _FILES:
             os.replace(one.folder / file, folder / f"{number}.{file}")
             sync_file(folder / f"{number}.{file}")
-        parts = [
-            (*places.get((number, place), (chunks[0].path, 0)), part.rows) for place, part in enumerate(one.parts)
-        ]
+        parts = [(*places.get((number, place), (chunks[0].path, 0)), part.rows) for place, part in enumerate(one.parts)]
         sources[one.report.path] = {
             "number": number,
             "report": asdict(reports[number]),

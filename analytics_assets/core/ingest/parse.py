@@ -282,7 +282,7 @@ class SourceParser:
         self._source, self._folder, self._limits = source, folder, limits
         self._decoder, self._repairs, self._progress = decoder, repairs, progress
         self._report = SourceReport(path=source.name, bytes=source.path.stat().st_size)
-        self._normalize = Normalizer(privacy)
+        self._privacy, self._normalize = privacy, Normalizer(privacy)
         self._members: list[str] = []
         self._parts = _PartWriter(folder, max_rows)
         self._coerced: Counter[str] = Counter()
@@ -326,7 +326,9 @@ class SourceParser:
             self._note({"repeated_keys": self._normalize.repeated_keys})
         if not (report.balanced and report.bytes_balanced):
             raise PipelineError(
-                self._source.path, f"the accounts do not add up: {report}", "This is a defect of the product; report it."
+                self._source.path,
+                f"the accounts do not add up: {report}",
+                "This is a defect of the product; report it.",
             )
         self._coerced.update(self._normalize.coerced)
         self._unknown_keys.update(self._normalize.unknown_keys)
@@ -398,15 +400,17 @@ class SourceParser:
                 raise Refusal(span.problem, REASONS[span.problem])
             event = self._normalize(span.value, span.raw)
         except Refusal as refusal:
-            refused = Refused(
-                refusal.reason, refusal.detail, self._source.name, member, span.start, span.end, span.raw
-            )
+            refused = Refused(refusal.reason, refusal.detail, self._source.name, member, span.start, span.end, span.raw)
             repaired = self._repairs.get(refused)
             if repaired is not None:
                 event = self._normalize(decode(repaired), repaired)
                 report.repaired += 1
         if event is None:
             assert refused is not None
+            if self._privacy.forgets_bytes(span.raw):
+                report.forgotten += 1
+                report.record_bytes += len(span.raw)
+                return
             report.quarantined += 1
             report.refused_bytes += len(span.raw)
             self._quarantine.add(refused)

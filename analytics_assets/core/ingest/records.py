@@ -1,8 +1,8 @@
 """One decoded record to one CSV row, or the reason why not.
 
 Put here: types, times, identity and the reasons of refusal of a single record. Keep out: duplicates and conflicts
-between records (``identity.py``). This is the reference: what ``block_decoder.py`` does in one compiled pass for regular
-records must give the same rows.
+between records (``identity.py``). This is the reference: what ``block_decoder.py`` does in one compiled pass for
+regular records must give the same rows.
 """
 
 from __future__ import annotations
@@ -247,6 +247,20 @@ class Normalizer:
             raise Refusal("null_mark", rf"{EVENT_CHUNKS.columns[values.index(NULL_MARK)].name} is \N")
         # Counted only now: a refused record changes nothing.
         self.unknown_keys.update(record.keys() - SOURCE_FIELDS)
+        unreadable = self._count_changes(record, values, texts)
+        forgotten = self._privacy.forgets_event({name: values[place[name]] for name in LINKING_COLUMNS})
+        row = [NULL_MARK if value is None else value for value in values]
+        uuid_text = row[place["uuid"]]
+        for name in PERSONAL_COLUMNS:
+            if row[place[name]] != NULL_MARK:
+                row[place[name]] = self._privacy.shown(name, row[place[name]])
+        uploaded = values[place["server_upload_time"]] or ""
+        return Event(row, uuid_text, payload, uploaded, time, forgotten, unreadable)
+
+    def _count_changes(
+        self, record: dict[str, Any], values: list[str | None], texts: dict[str, str]
+    ) -> list[tuple[str, str]]:
+        """Count values that are not as delivered; returns the times that could not be read."""
         unreadable = []
         for (name, read), value in zip(self._columns, values, strict=True):
             if read == self._time and record.get(name) is not None:
@@ -260,14 +274,7 @@ class Normalizer:
                 or (read == self._integer and not isinstance(record[name], int))
             ):
                 self.coerced[name] += 1
-        forgotten = self._privacy.forgets_event({name: values[place[name]] for name in LINKING_COLUMNS})
-        row = [NULL_MARK if value is None else value for value in values]
-        uuid_text = row[place["uuid"]]
-        for name in PERSONAL_COLUMNS:
-            if row[place[name]] != NULL_MARK:
-                row[place[name]] = self._privacy.shown(name, row[place[name]])
-        uploaded = values[place["server_upload_time"]] or ""
-        return Event(row, uuid_text, payload, uploaded, time, forgotten, unreadable)
+        return unreadable
 
     def _texts(self, raw: bytes) -> dict[str, str]:
         """JSON text of each top-level value; a repeated key must not change what a column holds."""
@@ -292,12 +299,12 @@ class Normalizer:
         if value is None:
             return None
         number: int | None = None
-        if (isinstance(value, int) and not isinstance(value, bool)) or (
-            isinstance(value, str) and _INTEGER_TEXT.fullmatch(value.strip())
+        if (
+            (isinstance(value, int) and not isinstance(value, bool))
+            or (isinstance(value, str) and _INTEGER_TEXT.fullmatch(value.strip()))
+            # The bound comes first: 1e999999999 as an integer would fill the memory.
+            or (isinstance(value, Decimal) and _INT64.start <= value < _INT64.stop and value == int(value))
         ):
-            number = int(value)
-        # The bound comes first: 1e999999999 as an integer would fill the memory.
-        elif isinstance(value, Decimal) and _INT64.start <= value < _INT64.stop and value == value.to_integral_value():
             number = int(value)
         if number is None or number not in _INT64:
             raise Refusal("bad_integer", f"{name} is {_shown(value)}")

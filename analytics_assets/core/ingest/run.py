@@ -40,7 +40,7 @@ from analytics_assets.core.ingest.parse import (
     spans_again,
 )
 from analytics_assets.core.ingest.publish import publish, recover, staging_folder, year_lock
-from analytics_assets.core.ingest.quarantine import FILE_NAME, QuarantineWriter, Refused, read_refused
+from analytics_assets.core.ingest.quarantine import FILE_NAME, Refused, read_refused
 from analytics_assets.core.ingest.repairs import Repairs
 from analytics_assets.core.ingest.sources import Inbox, digest_of, list_inbox
 from analytics_assets.core.lake import Lake
@@ -98,12 +98,14 @@ def ingest_year(
     Raises
     ------
     PipelineError
-        No files, a file that is not JSON, a damaged archive, an exceeded cap, a full disk, a missing permission, another
-        run of the same year. The previous chunks are untouched then.
+        No files, a file that is not JSON, a damaged archive, an exceeded cap, a full disk, a missing permission,
+        another run of the same year. The previous chunks are untouched then.
     """
     with year_lock(lake, year):
         recover(lake, year)
-        run = _Run(lake, year, max_rows, progress, limits or Limits.from_environment(), reference)
+        run = _Run(
+            lake, year, max_rows, progress=progress, limits=limits or Limits.from_environment(), reference=reference
+        )
         unchanged = run.unchanged()
         if unchanged is not None:
             return unchanged
@@ -120,6 +122,7 @@ class _Run:
         lake: Lake,
         year: str,
         max_rows: int,
+        *,
         progress: Callable[[Progress], None] | None,
         limits: Limits,
         reference: bool,

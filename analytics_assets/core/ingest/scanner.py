@@ -1,8 +1,8 @@
 r"""Where each record of a byte stream begins and ends.
 
 Put here: splitting a stream of JSON into the bytes of single records in bounded memory, and finding the next record
-after a broken one. Keep out: what a record means (``records.py``); decoding is ijson's work (`decode`), or for stretches
-of regular records that of the compiled ``block_decoder.py``.
+after a broken one. Keep out: what a record means (``records.py``); decoding is ijson's work (`decode`), or for
+stretches of regular records that of the compiled ``block_decoder.py``.
 
 A stream is a sequence of arrays of records or of records (so JSON array, NDJSON and concatenated values are one case),
 or of objects that hold an array of records under one key.
@@ -63,9 +63,14 @@ _OPENER = {b"]": 0x5B, b"}": 0x7B}
 _BRACKETS, _SEPARATORS, _BEFORE_VALUE = (b"[", b"]", b"{", b"}"), (b",", b":"), (b",", b":", b"[", b"{")
 
 # Members of an object whose values are strings, numbers or words, up to one that is an array.
-_SCALAR_MEMBER = rb'[ \t\r\n]*+"(?:[^"\\\x00-\x1f]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+(?:"(?:[^"\\\x00-\x1f]|\\.)*+"|[0-9.eE+\-a-z]++)'
+_SCALAR_MEMBER = (
+    rb'[ \t\r\n]*+"(?:[^"\\\x00-\x1f]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+(?:"(?:[^"\\\x00-\x1f]|\\.)*+"|[0-9.eE+\-a-z]++)'
+)
 _WRAPPER_HEAD = re.compile(
-    rb"\{(?:" + _SCALAR_MEMBER + rb"[ \t\r\n]*+,)*+" + rb'[ \t\r\n]*+"(?:[^"\\\x00-\x1f]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+\['
+    rb"\{(?:"
+    + _SCALAR_MEMBER
+    + rb"[ \t\r\n]*+,)*+"
+    + rb'[ \t\r\n]*+"(?:[^"\\\x00-\x1f]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+\['
 )
 _WRAPPER_TAIL = re.compile(rb"(?:," + _SCALAR_MEMBER + rb"[ \t\r\n]*+)*+\}")
 _EMPTY_WRAPPER = re.compile(_WRAPPER_HEAD.pattern + rb"[ \t\r\n]*+\][ \t\r\n]*+" + _WRAPPER_TAIL.pattern)

@@ -24,6 +24,7 @@ from analytics_assets.core.ingest.limits import EXPANSION_FREE_BYTES, Limits
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
+_LOCAL_HEADER_SIZE = 30
 _END_OF_DIRECTORY, _END_OF_DIRECTORY_SIZE = b"PK\x05\x06", 22
 
 READ_AHEAD_BYTES = 4 << 20
@@ -401,7 +402,7 @@ class OpenSource:
         for entry in sorted(entries, key=lambda entry: entry.header_offset):
             if entry.header_offset < end:
                 raise DamagedArchive(f"member {entry.filename!r} overlaps another (a decompression bomb?)")
-            end = entry.header_offset + zipfile.sizeFileHeader + entry.compress_size
+            end = entry.header_offset + _LOCAL_HEADER_SIZE + entry.compress_size
 
 
 class _Unreadable:

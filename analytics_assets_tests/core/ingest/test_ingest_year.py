@@ -17,15 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.core.features.engine import raw_chunks
+from analytics_assets.core.ingest.digests import raw_digest
 from analytics_assets.core.ingest.quarantine import read_quarantine
 from analytics_assets.core.ingest.records import REASONS
 from analytics_assets.core.ingest.run import Progress, ingest_year
-from analytics_assets.core.ingest.digests import raw_digest
 from analytics_assets.core.lake import Lake
 from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK
 from analytics_assets_tests.core.ingest.exports import (
     YEAR,
     array,
+    decompressed_size,
     encoded,
     event,
     gzipped,
@@ -35,7 +36,6 @@ from analytics_assets_tests.core.ingest.exports import (
     put,
     refused,
     rows,
-    decompressed_size,
     unpacked,
     zipped,
 )
