@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint bench lock
+.PHONY: help setup demo up test lint fuzz bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ lint: $(VENV)/.ready ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/.ready ## Feed ingestion with arbitrary bytes for about half an hour
+	ANALYTICS_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest analytics_assets_tests/core/ingest/test_fuzz.py --timeout 0
 
 bench: $(VENV)/.ready ## Measure speed and memory
 	$(BIN)/python -m analytics_assets_tests.bench
