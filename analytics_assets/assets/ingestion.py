@@ -91,11 +91,21 @@ def event_chunks(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
 
     with failing_clearly(data.root):
         manifest = ingest_year(data, year, progress=log_progress)
+        found = count_published(data, year)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(sha256_of(data.manifest(year))),
-        metadata=_chunk_metadata(data, year, manifest),
+        metadata=_chunk_metadata(data, year, manifest)
+        | {
+            "suspected_duplicates_within_7_days": found.suspected_duplicates,
+            "suspected_duplicates_later": found.suspected_later,
+        },
         check_results=[
-            check_conservation(manifest, *count_published(data, year)),
+            check_conservation(
+                manifest,
+                chunk_rows=found.rows,
+                quarantine_rows=found.refused,
+                quarantine_bytes=found.refused_bytes,
+            ),
             check_complete(manifest),
         ],
     )
