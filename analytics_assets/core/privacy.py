@@ -142,7 +142,7 @@ class Privacy:
             return False
         ids: dict[str, str | None] = {}
         for token in _TOKEN.finditer(raw):
-            text = _text_of(token["text"] or token["number"])
+            text = _text_of(token["number"] if token["text"] is None else token["text"])
             if self.forgets("user_id", text):
                 return True
             if token["key"] and token["key"].decode() in LINKING_COLUMNS:

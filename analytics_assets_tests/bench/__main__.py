@@ -26,8 +26,8 @@ RUNS = 3
 STAGES = ("generate", "ingest", "summaries", "features", "models", "import_definitions")
 
 
-def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
-    """Wall seconds and peak memory in MB of one piece of work in a fresh process."""
+def in_a_process(module: str, *arguments: str, folder: Path) -> dict[str, float]:
+    """Figures that one piece of work prints; a fresh process each, so that peaks of memory are its own."""
     result = subprocess.run(
         [sys.executable, "-m", f"analytics_assets_tests.bench.{module}", *arguments],
         stdout=subprocess.PIPE,
@@ -35,7 +35,12 @@ def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
         check=True,
         env={**os.environ, "ANALYTICS_DATA_DIR": str(folder), "ANALYTICS_FIRST_YEAR": "2024"},
     )
-    figures = json.loads(result.stdout.splitlines()[-1])
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
+    """Wall seconds and peak memory in MB."""
+    figures = in_a_process(module, *arguments, folder=folder)
     return figures["seconds"], figures["peak_mb"]
 
 
@@ -56,7 +61,7 @@ def compare_ingestion(console: Console, events: int) -> None:
     """Print ingestion next to what a user would pick instead."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        facts = ingestion.prepare(folder, events)
+        facts = in_a_process("ingestion", "prepare", str(folder), str(events), folder=folder)
         seconds: dict[str, float] = {}
         peaks: dict[str, float] = {}
         table = Table(

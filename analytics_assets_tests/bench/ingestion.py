@@ -1,7 +1,7 @@
 """Ingestion next to what a user would pick instead, on the same files.
 
-Put here: the files, one function per way, run as ``python -m analytics_assets_tests.bench.ingestion WAY FOLDER``. Keep
-out: repetition and printing (``__main__.py``).
+Put here: the files, one function per way, run as ``python -m analytics_assets_tests.bench.ingestion WAY FOLDER``, or
+``prepare FOLDER EVENTS``. Keep out: repetition and printing (``__main__.py``).
 
 Every way is loaded and has run once on a tiny file before its clock starts, as in a process that has been working.
 """
@@ -191,8 +191,11 @@ WAYS: dict[str, Callable[[Path], Callable[[], object]]] = {
 
 
 def main() -> None:
-    """Run one way and print seconds and peak memory as JSON."""
+    """Run one way and print seconds and peak memory as JSON, or prepare the files and print figures about them."""
     way, folder = sys.argv[1], Path(sys.argv[2])
+    if way == "prepare":
+        print(json.dumps(prepare(folder, int(sys.argv[3]))))
+        return
     work = WAYS[way](folder)
     started = time.perf_counter()
     work()

@@ -66,8 +66,8 @@ class Piece:
         Which of the part's rows its file holds.
     kept : array of bool, shape (part.rows,)
         Which of them are wanted; never more than are present.
-    sizes : array of int64, shape (part.rows,)
-        Bytes of each row.
+    parsed : Parsed
+        The source.
     """
 
     part: Part
@@ -76,7 +76,7 @@ class Piece:
     first: int
     present: NDArray[np.bool_]
     kept: NDArray[np.bool_]
-    sizes: NDArray[np.int64]
+    parsed: Parsed
 
     @property
     def rows(self) -> int:
@@ -86,11 +86,15 @@ class Piece:
     @property
     def bytes(self) -> int:
         """Their bytes."""
-        return int(self.sizes[self.kept].sum())
+        return int(self.sizes()[self.kept].sum())
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of each row, whether wanted or not."""
+        return self.parsed.rows(self.first, self.part.rows)["size"].astype(np.int64)
 
     def ranges(self) -> Iterator[tuple[int, int]]:
         """Byte ranges of the wanted rows in the part's file, neighbours joined."""
-        sizes, kept = self.sizes[self.present], self.kept[self.present]
+        sizes, kept = self.sizes()[self.present], self.kept[self.present]
         ends = np.cumsum(sizes) + self.part.offset
         changes = np.flatnonzero(np.diff(kept.astype(np.int8), prepend=0, append=0))
         for start, stop in zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True):
@@ -101,14 +105,12 @@ def pieces_of(parsed: list[Parsed], kept: list[NDArray[np.bool_]]) -> list[Piece
     """All parts with their wanted rows, in order; parts without any are left out."""
     pieces = []
     for source, one in enumerate(parsed):
-        index = one.index()
         first = 0
         for number, part in enumerate(one.parts):
             rows = slice(first, first + part.rows)
-            present = np.ones(part.rows, np.bool_) if part.own_file else index["kept"][rows].astype(np.bool_)
-            piece = Piece(
-                part, source, number, first, present, kept[source][rows], index["size"][rows].astype(np.int64)
-            )
+            own = part.own_file
+            present = np.ones(part.rows, np.bool_) if own else one.rows(first, part.rows)["kept"].astype(np.bool_)
+            piece = Piece(part, source, number, first, present, kept[source][rows], one)
             if piece.rows:
                 pieces.append(piece)
             first += part.rows
@@ -230,7 +232,7 @@ def _link(old: Path, path: Path) -> None:
 
 
 def _spans(piece: Piece, parsed: Parsed) -> Iterator[SourceSpan]:
-    index = parsed.index()[piece.first : piece.first + piece.part.rows][piece.kept]
+    index = parsed.rows(piece.first, piece.part.rows)[piece.kept]
     for member in np.unique(index["member"]).tolist():
         rows = index[index["member"] == member]
         yield SourceSpan(

@@ -16,8 +16,8 @@ from analytics_assets.core.ingest.sources import Source, digest_of, list_inbox
 from analytics_assets.core.lake import Lake
 
 SETTLED_NANOSECONDS = 2_000_000_000
-"""A file changed less than this before its digest was taken may change again within one tick of a file system's clock
-(2 s on FAT): its digest is not remembered."""
+"""A file changed less than this before it was read may change again within one tick of a file system's clock (2 s on
+FAT): its digest is not remembered."""
 
 Stamp = tuple[int, int, int, int]
 
@@ -36,33 +36,36 @@ class DigestCache:
     lake : Lake
         Where the files and the cache lie.
     year : str
-        Which folder.
+        Which folder. To be opened before the stamps of its files are taken.
     """
 
     def __init__(self, lake: Lake, year: str) -> None:
         self._path = lake.raw_digests(year)
-        self._entries: dict[str, Any] = {}
+        self._opened = time.time_ns()
+        self._entries: dict[str, tuple[Stamp, str]] = {}
         # A cache that cannot be read is made anew.
-        with contextlib.suppress(OSError, ValueError):
-            self._entries = read_json(self._path)
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
+            entries: dict[str, Any] = read_json(self._path)
+            self._entries = {name: (tuple(entry["stamp"]), str(entry["sha256"])) for name, entry in entries.items()}
         self._changed = False
 
     def known(self, source: Source, stamp: Stamp) -> str:
         """Digest of a file that still has the stamp under which it was remembered, else empty."""
-        entry = self._entries.get(source.name)
-        return entry["sha256"] if entry and entry["stamp"] == list(stamp) else ""
+        remembered, sha256 = self._entries.get(source.name, (None, ""))
+        return sha256 if remembered == stamp else ""
 
     def remember(self, source: Source, stamp: Stamp, sha256: str) -> None:
         """Note a digest that was taken while the file had this stamp."""
-        if time.time_ns() - max(stamp[1], stamp[2]) > SETTLED_NANOSECONDS:
-            self._entries[source.name] = {"stamp": list(stamp), "sha256": sha256}
+        if self._opened - max(stamp[1], stamp[2]) > SETTLED_NANOSECONDS:
+            self._entries[source.name] = (stamp, sha256)
             self._changed = True
 
     def save(self) -> None:
         """Write what is new; a lake that cannot be written to is left as it is."""
         if self._changed:
             with contextlib.suppress(OSError):
-                write_json(self._path, self._entries)
+                entries = {name: {"stamp": stamp, "sha256": sha256} for name, (stamp, sha256) in self._entries.items()}
+                write_json(self._path, entries)
 
 
 def raw_digests(lake: Lake, year: str) -> dict[str, str]:

@@ -3,13 +3,13 @@
 Put here: finding rows with one uuid and the rule that picks the winner. Keep out: what makes a record's identity
 (``records.py``), where rows lie (``parse.py``).
 
-Of rows with one uuid and equal content one stays. Of different contents the one uploaded first wins, then the one with
-the smallest digest: content alone decides, never the order of files or lines.
+Of rows with one uuid and equal content one stays; where equal content was spelled in several ways, the row with the
+smallest digest. Of different contents the one uploaded first wins, then the one with the smallest digest: content alone
+decides, never the order of files or lines.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.core.ingest.parse import Parsed
-from analytics_assets.core.ingest.records import payload_of
-from analytics_assets.core.ingest.scanner import decode
 
-ROWS_AT_ONCE = 2_000_000
-"""Rows whose identities are compared at a time, about 150 MB; more are split by their hash and compared in turn."""
+ROWS_AT_ONCE = 500_000
+"""Rows whose identities are compared at a time, about 30 MB; more are split by their hash and compared in turn."""
 
-Bytes = Callable[[int, NDArray[Any]], Iterator[bytes]]
-"""Gives the exact bytes of some rows of a source (its number, entries of its index by member and start)."""
+Digests = Callable[[int, NDArray[Any]], Iterator[tuple[bytes, bytes]]]
+"""Gives, of some rows of a source (its number, entries of its index by member and start), two digests of 16 bytes: of
+the content however it is spelled, and of the CSV row."""
 
 
 @dataclass(frozen=True)
@@ -45,27 +44,26 @@ class Resolution:
     lost: list[NDArray[np.int64]]
 
 
-def resolve(parsed: list[Parsed], bytes_of: Bytes) -> Resolution:
+def resolve(parsed: list[Parsed], digests_of: Digests) -> Resolution:
     """Compare the rows of all sources.
 
     Parameters
     ----------
     parsed : list of Parsed
         In order of their names.
-    bytes_of : callable
+    digests_of : callable
         Reads records again; asked only where one uuid came with contents that differ at first sight.
     """
-    indexes = [one.index() for one in parsed]
-    kept = [np.ones(len(index), np.bool_) for index in indexes]
-    lost: list[list[int]] = [[] for _ in indexes]
-    passes = 1 + sum(len(index) for index in indexes) // ROWS_AT_ONCE
+    kept = [np.ones(one.report.loaded, np.bool_) for one in parsed]
+    lost: list[list[int]] = [[] for _ in parsed]
+    passes = 1 + sum(len(rows) for rows in kept) // ROWS_AT_ONCE
     for number in range(passes):
-        entries = _entries(indexes, number, passes)
+        entries = _entries(parsed, number, passes)
         if entries is None:
             continue
         for source, row in _repeats(entries):
             kept[source][row] = False
-        for source, row, duplicate in _conflicts(entries, indexes, bytes_of):
+        for source, row, duplicate in _conflicts(entries, parsed, digests_of):
             kept[source][row] = False
             if not duplicate:
                 lost[source].append(row)
@@ -77,30 +75,33 @@ _ENTRY = np.dtype(
 )
 
 
-def _entries(indexes: list[NDArray[Any]], number: int, passes: int) -> NDArray[Any] | None:
+def _entries(parsed: list[Parsed], number: int, passes: int) -> NDArray[Any] | None:
     """Rows of one pass whose uuid occurs more than once, by uuid, content, source and row; None when there are none.
 
     `new` marks the first of each content.
     """
-    keys, places = [], []
-    for source, index in enumerate(indexes):
-        first = index["key"][:, 0]
-        chosen = np.flatnonzero(first % np.uint64(passes) == number) if passes > 1 else np.arange(len(index))
-        keys.append(first[chosen])
-        places.append(np.stack([np.full(len(chosen), source), chosen]))
+    keys, sources, rows = [np.zeros(0, "<u8")], [np.zeros(0, "<u4")], [np.zeros(0, "<u4")]
+    for source, one in enumerate(parsed):
+        first = 0
+        for block in one.key_blocks():
+            chosen = np.flatnonzero(block % np.uint64(passes) == number)
+            keys.append(block[chosen])
+            sources.append(np.full(len(chosen), source, "<u4"))
+            rows.append((chosen + first).astype("<u4"))
+            first += len(block)
     key = np.concatenate(keys)
     order = np.sort(key)
     repeated = order[1:][order[1:] == order[:-1]]
     if not len(repeated):
         return None
-    place = np.concatenate(places, axis=1)[:, np.isin(key, repeated)]
-    entries = np.zeros(place.shape[1], _ENTRY)
-    entries["source"], entries["row"] = place
-    for source, index in enumerate(indexes):
+    found = np.isin(key, repeated)
+    entries = np.zeros(int(found.sum()), _ENTRY)
+    entries["source"], entries["row"] = np.concatenate(sources)[found], np.concatenate(rows)[found]
+    for source, one in enumerate(parsed):
         here = entries["source"] == source
-        rows = entries["row"][here]
+        index = one.some_rows(entries["row"][here])
         for name in ("key", "kind", "digest"):
-            entries[name][here] = index[name][rows]
+            entries[name][here] = index[name]
     by = ("key", "kind", "digest")
     order = np.lexsort(
         (
@@ -123,7 +124,7 @@ def _repeats(entries: NDArray[Any]) -> Iterator[tuple[int, int]]:
         yield int(entry["source"]), int(entry["row"])
 
 
-def _conflicts(entries: NDArray[Any], indexes: list[NDArray[Any]], bytes_of: Bytes) -> Iterator[tuple[int, int, bool]]:
+def _conflicts(entries: NDArray[Any], parsed: list[Parsed], digests_of: Digests) -> Iterator[tuple[int, int, bool]]:
     """Yield the rows that give way to another content of their uuid, and whether they are its duplicates after all."""
     firsts = entries[entries["new"] == 1]
     same = (firsts["key"][1:] == firsts["key"][:-1]).all(axis=1)
@@ -131,14 +132,14 @@ def _conflicts(entries: NDArray[Any], indexes: list[NDArray[Any]], bytes_of: Byt
     several[1:] |= same
     several[:-1] |= same
     rivals = firsts[several]
-    contents = _contents(rivals, indexes, bytes_of)
+    contents = _contents(rivals, parsed, digests_of)
     numbered = [((int(entry["key"][0]), int(entry["key"][1])), number) for number, entry in enumerate(rivals)]
     for _, group in groupby(numbered, key=lambda item: item[0]):
         ranked = []
         for _, number in group:
             source, row = int(rivals["source"][number]), int(rivals["row"][number])
-            payload, raw = contents[number]["payload"].tobytes(), contents[number]["raw"].tobytes()
-            ranked.append((int(indexes[source]["uploaded"][row]), payload, raw, source, row))
+            payload, text = contents[number]["payload"].tobytes(), contents[number]["text"].tobytes()
+            ranked.append((int(contents[number]["uploaded"]), payload, text, source, row))
         ranked.sort()
         winner = ranked[0]
         payloads = {winner[1]}
@@ -147,13 +148,14 @@ def _conflicts(entries: NDArray[Any], indexes: list[NDArray[Any]], bytes_of: Byt
             payloads.add(payload)
 
 
-def _contents(rivals: NDArray[Any], indexes: list[NDArray[Any]], bytes_of: Bytes) -> NDArray[Any]:
-    """Digest of the content, and of the exact bytes, of each rival."""
-    contents = np.zeros(len(rivals), [("payload", "u1", 16), ("raw", "u1", 16)])
+def _contents(rivals: NDArray[Any], parsed: list[Parsed], digests_of: Digests) -> NDArray[Any]:
+    """Time of upload and digests of the content and of the row of each rival."""
+    contents = np.zeros(len(rivals), [("uploaded", "<i8"), ("payload", "V16"), ("text", "V16")])
     for source in np.unique(rivals["source"]).tolist():
         here = np.flatnonzero(rivals["source"] == source)
         here = here[np.argsort(rivals["row"][here])]  # rows are in the order of members and starts
-        for number, raw in zip(here.tolist(), bytes_of(source, indexes[source][rivals["row"][here]]), strict=True):
-            contents["payload"][number] = np.frombuffer(payload_of(decode(raw)), np.uint8)
-            contents["raw"][number] = np.frombuffer(hashlib.blake2b(raw, digest_size=16).digest(), np.uint8)
+        index = parsed[source].some_rows(rivals["row"][here])
+        contents["uploaded"][here] = index["uploaded"]
+        for number, (payload, text) in zip(here.tolist(), digests_of(source, index), strict=True):
+            contents["payload"][number], contents["text"][number] = payload, text
     return contents

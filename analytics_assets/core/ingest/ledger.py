@@ -13,14 +13,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analytics_assets.core.files import json_bytes, read_json, sync_file
+from analytics_assets.core.files import json_bytes, read_json, sha256_of, sync_file
 from analytics_assets.core.ingest.chunks import Chunk
-from analytics_assets.core.ingest.parse import INDEX_FILE, REFUSED_FILE, UNREADABLE_FILE, Parsed, Part, SourceReport
+from analytics_assets.core.ingest.parse import (
+    INDEX_FILE,
+    KEYS_FILE,
+    REFUSED_FILE,
+    UNREADABLE_FILE,
+    Parsed,
+    Part,
+    SourceReport,
+)
 from analytics_assets.core.lake import Lake
 
 LEDGER_FILE = "ledger.json"
 CONFLICTS_FILE = "conflicts.ndjson"
-_FILES = (INDEX_FILE, REFUSED_FILE, UNREADABLE_FILE)
+_PUBLISHED = ("manifest.json", "unreadable_values.ndjson")
+_FILES = (KEYS_FILE, INDEX_FILE, REFUSED_FILE, UNREADABLE_FILE)
 
 
 class Ledger:
@@ -40,8 +49,10 @@ class Ledger:
         self.settings: dict[str, Any] = {}
         self.chunks: dict[str, tuple[Path, str]] = {}
         self._sizes: dict[str, int] = {}
+        self._files: dict[str, tuple[int, str]] = {}
+        self._published: dict[str, tuple[int, str]] = {}
         self._sources: dict[str, Any] = {}
-        # A ledger that cannot be read costs a full run, nothing else.
+        # A ledger that cannot be read costs a full run, nothing else: what it holds is taken over last, and whole.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             content = read_json(self._folder / LEDGER_FILE)
             chunks = {
@@ -49,6 +60,8 @@ class Ledger:
                 for entry in content["chunks"]
             }
             self._sizes = {entry["path"]: entry["bytes"] for entry in content["chunks"]}
+            self._files = {name: (size, sha256) for name, (size, sha256) in content["files"].items()}
+            self._published = {name: (size, sha256) for name, (size, sha256) in content["published"].items()}
             self._sources, self.settings = content["sources"], content["settings"]
             self.chunks = chunks
 
@@ -58,6 +71,22 @@ class Ledger:
             (self._chunk_folder / path).is_file() and (self._chunk_folder / path).stat().st_size == size
             for path, size in self._sizes.items()
         )
+
+    def published(self, quarantine: Path) -> bool:
+        """Whether manifest, unreadable values and quarantine are as they were written."""
+        return all(
+            _is(path, self._published.get(path.name))
+            for path in (*(self._chunk_folder / name for name in _PUBLISHED), quarantine)
+        )
+
+    def holds(self, name: str) -> bool:
+        """Whether the parsed form of a source is as it was written."""
+        number = self._sources[name]["number"]
+        return all(_is(self._folder / f"{number}.{file}", self._files.get(f"{number}.{file}")) for file in _FILES)
+
+    def holds_conflicts(self) -> bool:
+        """Whether the lines of lost conflicts are as they were written."""
+        return _is(self.conflicts(), self._files.get(CONFLICTS_FILE))
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of each source by name."""
@@ -92,6 +121,15 @@ class Ledger:
         return self._folder / CONFLICTS_FILE
 
 
+def _facts(path: Path) -> tuple[int, str]:
+    return path.stat().st_size, sha256_of(path)
+
+
+def _is(path: Path, facts: tuple[int, str] | None) -> bool:
+    """Whether a file has its size and digest."""
+    return facts is not None and path.is_file() and path.stat().st_size == facts[0] and sha256_of(path) == facts[1]
+
+
 def write_ledger(
     folder: Path,
     *,
@@ -102,6 +140,7 @@ def write_ledger(
     places: dict[tuple[int, int], tuple[str, int]],
     chunks: list[Chunk],
     compositions: list[str],
+    quarantine: Path,
 ) -> None:
     """Write the ledger into an existing folder.
 
@@ -117,6 +156,8 @@ def write_ledger(
         Chunk and offset of each (source, part) that has rows in the chunks.
     chunks, compositions
         The published chunks.
+    quarantine : Path
+        The quarantine as it will be published.
     """
     sources = {}
     for number, one in enumerate(parsed):
@@ -134,9 +175,12 @@ def write_ledger(
             "unreadable": one.unreadable,
             "unknown_keys": one.unknown_keys,
         }
+    published = (*(folder.parent / name for name in _PUBLISHED), quarantine)
     content = {
         "settings": settings,
         "sources": sources,
+        "files": {path.name: _facts(path) for path in sorted(folder.iterdir())},
+        "published": {path.name: _facts(path) for path in published},
         "chunks": [
             {"path": chunk.path, "bytes": chunk.bytes, "sha256": chunk.sha256, "composition": composition}
             for chunk, composition in zip(chunks, compositions, strict=True)

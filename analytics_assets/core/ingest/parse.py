@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.core.errors import PipelineError
+from analytics_assets.core.files import sync_file
 from analytics_assets.core.ingest.decoding import PADDING, Batch, Decoder
 from analytics_assets.core.ingest.limits import Limits
 from analytics_assets.core.ingest.quarantine import QuarantineWriter, Refused
@@ -53,7 +54,15 @@ NEVER_UPLOADED = np.iinfo(np.int64).max
 
 HEADER = ",".join(f'"{name}"' for name in EVENT_CHUNKS.column_names).encode("ascii") + b"\n"
 
-INDEX_FILE, REFUSED_FILE, UNREADABLE_FILE = "index", "refused.ndjson", "unreadable.ndjson"
+KEYS_FILE, INDEX_FILE = "keys", "index"
+REFUSED_FILE, UNREADABLE_FILE = "refused.ndjson", "unreadable.ndjson"
+
+INDEX_BLOCK_ROWS = 65_536
+"""Rows of the index that are read at a time: 5 MB."""
+
+SYNC_BYTES = 32 << 20
+"""Written bytes after which the disk is asked to store them, while decoding goes on: little is left at the end."""
+
 PROGRESS_RECORDS = 1_000
 """Single records between two progress reports: several a second."""
 
@@ -125,7 +134,7 @@ class Parsed:
     parts : list of Part
         CSV files of at most the given rows each.
     folder : Path
-        Where `INDEX_FILE`, `REFUSED_FILE` and `UNREADABLE_FILE` lie.
+        Where the index, `REFUSED_FILE` and `UNREADABLE_FILE` lie.
     coerced, unreadable, unknown_keys : dict of str to int
         As in ``records.Normalizer``.
     """
@@ -138,12 +147,38 @@ class Parsed:
     unreadable: dict[str, int]
     unknown_keys: dict[str, int]
 
-    def index(self) -> NDArray[Any]:
-        """The index of rows, mapped from disk and writable."""
-        path = self.folder / INDEX_FILE
-        if path.stat().st_size == 0:
+    def rows(self, first: int = 0, count: int = -1) -> NDArray[Any]:
+        """Entries of the index from row `first` on, all by default."""
+        size = ROW_INDEX.itemsize
+        return np.fromfile(self.folder / INDEX_FILE, ROW_INDEX, count, offset=first * size)
+
+    def some_rows(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Entries of chosen rows; nothing else is read."""
+        if not len(rows):
             return np.zeros(0, ROW_INDEX)
-        return np.memmap(path, ROW_INDEX, "r+")
+        return np.memmap(self.folder / INDEX_FILE, ROW_INDEX, "r")[rows]
+
+    def key_blocks(self) -> Iterator[NDArray[np.uint64]]:
+        """First half of the keys of all rows, in blocks."""
+        with (self.folder / KEYS_FILE).open("rb") as stream:
+            while len(block := np.fromfile(stream, "<u8", INDEX_BLOCK_ROWS)):
+                yield block
+
+    def lacks(self, wanted: NDArray[np.bool_]) -> bool:
+        """Whether one of the wanted rows is not in the published chunks."""
+        blocks = range(0, len(wanted), INDEX_BLOCK_ROWS)
+        return any(
+            bool((wanted[at : at + INDEX_BLOCK_ROWS] & (self.rows(at, INDEX_BLOCK_ROWS)["kept"] == 0)).any())
+            for at in blocks
+        )
+
+    def mark_kept(self, kept: NDArray[np.bool_]) -> None:
+        """Note in the index which rows are published."""
+        with (self.folder / INDEX_FILE).open("r+b") as stream:
+            for at in range(0, len(kept), INDEX_BLOCK_ROWS):
+                block = self.rows(at, INDEX_BLOCK_ROWS)
+                block["kept"] = kept[at : at + INDEX_BLOCK_ROWS]
+                stream.write(block.tobytes())
 
 
 @dataclass
@@ -174,14 +209,15 @@ class Part:
 
 
 class _PartWriter:
-    """Writes, hashes and syncs parts in a thread of its own, one batch behind the decoding."""
+    """Writes and hashes parts in a thread of its own, one batch behind the decoding; another one syncs them."""
 
     def __init__(self, folder: Path, max_rows: int) -> None:
         self._folder, self._max_rows = folder, max_rows
         self.parts: list[Part] = []
         self._stream: Any = None
-        self._thread = ThreadPoolExecutor(1)
+        self._thread, self._syncing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._last: Future[None] | None = None
+        self._unsynced = 0
 
     def add(self, rows: bytes, sizes: NDArray[np.int64]) -> None:
         """Append rows, cut where a part is full."""
@@ -203,6 +239,10 @@ class _PartWriter:
             self._digest.update(piece)
             part.rows += count
             taken, offset = taken + count, offset + length
+            self._unsynced += length
+            if self._unsynced >= SYNC_BYTES:
+                self._unsynced = 0
+                self._syncing.submit(sync_file, part.path)
 
     def _open(self) -> None:
         self.parts.append(Part(self._folder / f"part-{len(self.parts):05d}.csv"))
@@ -224,20 +264,23 @@ class _PartWriter:
         finally:
             self._thread.shutdown()
             self._finish()
+            self._syncing.shutdown()
 
 
-class _Line:
-    """Takes one line from the csv module."""
+class CsvLine:
+    """One row as a line of CSV, by the csv module."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._writer = csv.writer(self, quoting=csv.QUOTE_ALL, lineterminator="\n")
 
     def write(self, text: str) -> int:
+        """Take what the csv module writes."""
         self._pieces.append(text)
         return len(text)
 
     def of(self, row: list[str]) -> bytes:
+        """The line of a row."""
         self._pieces.clear()
         self._writer.writerow(row)
         return "".join(self._pieces).encode("utf-8")
@@ -287,7 +330,7 @@ class SourceParser:
         self._parts = _PartWriter(folder, max_rows)
         self._coerced: Counter[str] = Counter()
         self._unknown_keys: Counter[str] = Counter()
-        self._line = _Line()
+        self._line = CsvLine()
         self._pending: list[tuple[Any, ...]] = []
         self._pending_rows: list[bytes] = []
 
@@ -303,6 +346,7 @@ class SourceParser:
         opened = OpenSource(self._source, self._limits)
         with (
             (self._folder / INDEX_FILE).open("wb") as self._index,
+            (self._folder / KEYS_FILE).open("wb") as self._keys,
             (self._folder / UNREADABLE_FILE).open("w", encoding="ascii", newline="\n") as self._unreadable,
         ):
             self._quarantine = QuarantineWriter(self._folder / REFUSED_FILE)
@@ -379,6 +423,7 @@ class SourceParser:
         index["member"], index["kind"] = len(self._members) - 1, DECODED
         loaded = index[batch.row_sizes > 0]
         self._index.write(loaded.tobytes())
+        self._keys.write(loaded["key"][:, 0].tobytes())
         self._parts.add(batch.rows, batch.row_sizes[batch.row_sizes > 0])
         report.records_seen += n
         report.loaded += len(loaded)
@@ -431,7 +476,7 @@ class SourceParser:
         self._pending.append(
             (
                 key_of(event.uuid),
-                tuple(int.from_bytes(event.payload[at : at + 8], "little") for at in (0, 8)),
+                _words(digest_of_row(event.payload, row)),
                 microseconds(event.uploaded),
                 span.start,
                 span.end,
@@ -448,8 +493,18 @@ class SourceParser:
         if self._pending:
             index = np.array(self._pending, ROW_INDEX)
             self._index.write(index.tobytes())
+            self._keys.write(index["key"][:, 0].tobytes())
             self._parts.add(b"".join(self._pending_rows), index["size"].astype(np.int64))
             self._pending, self._pending_rows = [], []
+
+
+def digest_of_row(payload: bytes, row: bytes) -> bytes:
+    """16-byte digest that two records share when both their content and their CSV row are equal."""
+    return hashlib.blake2b(payload + row, digest_size=16).digest()
+
+
+def _words(digest: bytes) -> tuple[int, int]:
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
 def key_of(uuid: str) -> tuple[int, int]:

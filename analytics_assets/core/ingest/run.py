@@ -6,19 +6,17 @@ this package).
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.core.errors import PipelineError, explained_os_errors
@@ -34,14 +32,18 @@ from analytics_assets.core.ingest.parse import (
     REFUSED_FILE,
     UNREADABLE_FILE,
     Counts,
+    CsvLine,
     Parsed,
     SourceParser,
     SourceReport,
+    digest_of_row,
     spans_again,
 )
 from analytics_assets.core.ingest.publish import publish, recover, staging_folder, year_lock
 from analytics_assets.core.ingest.quarantine import FILE_NAME, Refused, read_refused
+from analytics_assets.core.ingest.records import Normalizer
 from analytics_assets.core.ingest.repairs import Repairs
+from analytics_assets.core.ingest.scanner import decode
 from analytics_assets.core.ingest.sources import Inbox, digest_of, list_inbox
 from analytics_assets.core.lake import Lake
 from analytics_assets.core.privacy import Privacy
@@ -129,6 +131,7 @@ class _Run:
     ) -> None:
         self._lake, self._year, self._max_rows, self._limits = lake, year, max_rows, limits
         self._reference = reference
+        self.cache = DigestCache(lake, year)
         self._inbox: Inbox = list_inbox(lake.raw(year))
         self._sources = self._inbox.sources
         with explained_os_errors(lake.raw(year)):
@@ -136,7 +139,6 @@ class _Run:
         self._privacy = Privacy.of(lake)
         self._repairs = Repairs.of(lake, year)
         self._ledger = Ledger(lake, year)
-        self.cache = DigestCache(lake, year)
         self._progress = _ProgressReport(progress, sum(stamp[0] for stamp in self._stamps))
         self._settings = {
             "parser": PARSER_VERSION,
@@ -172,26 +174,33 @@ class _Run:
         self._same = self._unchanged_sources()
         if len(self._same) < len(self._sources) or self._ledger.digests().keys() != {s.name for s in self._sources}:
             return None
-        # A manifest that cannot be read is made anew.
-        with contextlib.suppress(OSError, ValueError):
-            manifest = read_json(self._lake.manifest(self._year))
-            if manifest["markers"] == self._inbox.markers and self._lake.quarantine(self._year).is_dir():
-                self.cache.save()
-                return manifest
-        return None
+        if not self._ledger.published(self._lake.quarantine(self._year) / FILE_NAME):
+            return None
+        manifest = read_json(self._lake.manifest(self._year))
+        if manifest["markers"] != self._inbox.markers:
+            return None
+        self.cache.save()
+        return manifest
 
     def execute(self, staging: Path) -> dict[str, Any]:
         """Write chunks, quarantine and manifest into the staging folder."""
         workers = self._limits.workers
+        # A damaged ledger costs its files a new reading, nothing else.
+        self._same = {number for number in self._same if self._ledger.holds(self._sources[number].name)}
+        if not self._ledger.holds_conflicts():
+            self._same = set()
         with ThreadPoolExecutor(workers) as segments, ThreadPoolExecutor(workers) as files:
-            parsed = self._parse(staging / "parsed", segments, files)
-            resolution = resolve(parsed, lambda source, spans: self._bytes_of(source, parsed[source], spans))
-            missing = [n for n in sorted(self._same) if _lacks_rows(parsed[n], resolution.kept[n])]
+            parsed = self._parse(range(len(self._sources)), staging / "parsed", segments, files)
+            resolution = resolve(parsed, lambda source, spans: self._digests_of(source, parsed[source], spans))
+            missing = [n for n in sorted(self._same) if parsed[n].lacks(resolution.kept[n])]
             if missing:
                 # What had been a duplicate is needed now, because the file with the other copy is gone.
                 self._same -= set(missing)
-                parsed = self._parse(staging / "parsed again", segments, files)
-                resolution = resolve(parsed, lambda source, spans: self._bytes_of(source, parsed[source], spans))
+                for number, one in zip(
+                    missing, self._parse(missing, staging / "parsed again", segments, files), strict=True
+                ):
+                    parsed[number] = one
+                resolution = resolve(parsed, lambda source, spans: self._digests_of(source, parsed[source], spans))
             groups = chunk_files.plan(chunk_files.pieces_of(parsed, resolution.kept), self._max_rows)
             compositions = [chunk_files.composition(group, parsed) for group in groups]
             reusable = self._ledger.chunks if self._same else {}
@@ -205,10 +214,7 @@ class _Run:
         _write(staging / "chunks" / "unreadable_values.ndjson", unreadable)
         places = chunk_files.locate(groups, chunks)
         for one, kept in zip(parsed, resolution.kept, strict=True):
-            index = one.index()
-            if len(index):
-                index["kept"] = kept
-                index.flush()  # type: ignore[attr-defined]
+            one.mark_kept(kept)
         ledger = staging / "chunks" / self._lake.ledger(self._year).name
         self._keep_conflicts(staging, ledger)
         write_ledger(
@@ -220,12 +226,15 @@ class _Run:
             places=places,
             chunks=chunks,
             compositions=compositions,
+            quarantine=staging / "quarantine" / FILE_NAME,
         )
         return manifest
 
-    def _parse(self, folder: Path, segments: ThreadPoolExecutor, files: ThreadPoolExecutor) -> list[Parsed]:
-        """Parsed forms of all sources, taken over from the ledger where they are unchanged."""
-        todo = [number for number in range(len(self._sources)) if number not in self._same]
+    def _parse(
+        self, numbers: Sequence[int], folder: Path, segments: ThreadPoolExecutor, files: ThreadPoolExecutor
+    ) -> list[Parsed]:
+        """Parsed forms of some sources, taken over from the ledger where they are unchanged."""
+        todo = [number for number in numbers if number not in self._same]
         at_once = max(1, min(self._limits.workers, len(todo)))
         free: list[Decoder | None] = [
             None
@@ -254,7 +263,7 @@ class _Run:
             finally:
                 free.append(decoder)
 
-        futures = [files.submit(parse, number) for number in range(len(self._sources))]
+        futures = [files.submit(parse, number) for number in numbers]
         try:
             return [future.result() for future in futures]
         except BaseException:
@@ -262,7 +271,14 @@ class _Run:
                 future.cancel()
             raise
 
-    def _bytes_of(self, source: int, parsed: Parsed, spans: NDArray[Any]) -> Iterator[bytes]:
+    def _digests_of(self, source: int, parsed: Parsed, spans: NDArray[Any]) -> Iterator[tuple[bytes, bytes]]:
+        """Read some records again: digests of their content and of their row."""
+        normalize, line = Normalizer(self._privacy), CsvLine()
+        for raw in self._texts_of(source, parsed, spans):
+            event = normalize(decode(raw), raw)
+            yield event.payload, digest_of_row(event.payload, line.of(event.row))
+
+    def _texts_of(self, source: int, parsed: Parsed, spans: NDArray[Any]) -> Iterator[bytes]:
         """Exact bytes of some records, or their corrections."""
         repaired = self._repairs.of_file(parsed.report.path)
         for raw, span in zip(
@@ -295,7 +311,7 @@ class _Run:
                 report.duplicates += int((~resolution.kept[number]).sum()) - len(lost)
                 report.quarantined += len(lost)
                 report.loaded = int(resolution.kept[number].sum())
-                index = one.index()[lost]
+                index = one.some_rows(lost)
                 report.record_bytes -= int((index["end"] - index["start"]).sum())
                 report.refused_bytes += int((index["end"] - index["start"]).sum())
                 reasons["identity_conflict"] += len(lost)
@@ -378,10 +394,6 @@ class _ProgressReport:
             self._done[file] = (bytes_read, records)
             done, seen = (sum(item[place] for item in self._done.values()) for place in (0, 1))
             self._call(Progress(file, seen, min(done, self._total), self._total))
-
-
-def _lacks_rows(parsed: Parsed, kept: NDArray[np.bool_]) -> bool:
-    return bool((kept & (parsed.index()["kept"] == 0)).any())
 
 
 def _sums(reports: list[SourceReport]) -> dict[str, int]:
