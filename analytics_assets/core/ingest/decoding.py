@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from numpy.typing import NDArray
 from analytics_assets.core.ingest.limits import MAX_RECORD_BYTES
 from analytics_assets.core.privacy import PSEUDONYM_CHARACTERS, Privacy, stands_for_nobody
 from analytics_assets.schemas import EVENT_CHUNKS, PERSONAL_COLUMNS
-
-if TYPE_CHECKING:
-    from analytics_assets.core.ingest import block_decoder
 
 DONE, NEED_MORE, IRREGULAR = 0, 1, 2
 """Why decoding stopped: batch full or segment ended; the next record is not whole; the next bytes are not regular."""
@@ -44,7 +41,7 @@ SCRATCH_BYTES = 1 << 20
 """Longest nested value with blanks that is handled here; longer ones take the slow way."""
 
 PADDING = bytes(8)
-"""The compiled loops load eight bytes at a time, also at the last byte."""
+"""What a buffer of the compiled loops ends with: they load eight bytes at a time (see ``block_decoder.py``)."""
 
 SEGMENT_BYTES = 1 << 18
 """Smallest segment worth a thread."""
@@ -58,10 +55,12 @@ ROW_OVERHEAD = 400
 KNOWN_PSEUDONYMS = 1 << 17
 """Pseudonyms remembered per thread, 8 MiB; a year of a mid-size product has fewer devices."""
 
+WRITE_PSEUDONYM, WRITE_VALUE = 0, 1
+"""What `write_rows` does with a looked-up value."""
+
 _TOKEN_COLUMNS = EVENT_CHUNKS.column_names
 _LINKED = (*PERSONAL_COLUMNS, "amplitude_id")
 _LINKED_PLACES = np.array([_TOKEN_COLUMNS.index(name) for name in _LINKED], dtype=np.int64)
-_WRITE_PSEUDONYM, _WRITE_VALUE = 0, 1
 
 
 @dataclass
@@ -136,6 +135,8 @@ class Decoder:
         Runs segments; its threads may be shared with other decoders.
     segments : int
         Segments decoded at a time.
+    max_record_bytes : int
+        Longer records are irregular.
     """
 
     def __init__(self, privacy: Privacy, executor: Executor, segments: int, max_record_bytes: int) -> None:
@@ -185,7 +186,7 @@ class Decoder:
             return []
         between = b"\\n[ \\t\\r\\n]*" if state == TOP_LEVEL else b",[ \\t\\r\\n]*"
         begin = re.compile(b"\\}[ \\t\\r]*" + between + b"(?=" + re.escape(first[0]) + b")")
-        cuts = []
+        cuts: list[int] = []
         for number in range(1, len(self._workers)):
             target = at + number * size
             found = begin.search(buffer, target, target + CUT_WINDOW)
@@ -200,8 +201,8 @@ _FIRST_KEY = re.compile(rb'\{[ \t\r\n]*"[^"\\]*"')
 class _Worker:
     """Arrays and pseudonyms of one thread."""
 
-    def __init__(self, compiled: Any, privacy: Privacy, max_record_bytes: int) -> None:
-        self._compiled: block_decoder = compiled
+    def __init__(self, compiled: ModuleType, privacy: Privacy, max_record_bytes: int) -> None:
+        self._compiled = compiled
         self._max_record = min(max_record_bytes, MAX_RECORD_BYTES)
         n, columns = BATCH_RECORDS, len(_TOKEN_COLUMNS)
         self._spans = np.zeros((n, 2), np.int64)
@@ -233,12 +234,14 @@ class _Worker:
             stretch.at, n, stretch.code, stretch.state, separators, unknown = self._result.tolist()
             stretch.separator_bytes += separators
             if n:
-                stretch.batches.append(self._batch(padded, buffer, n, unknown, base, stretch.at - began))
+                stretch.batches.append(self._batch(padded, buffer, n, unknown, base=base, consumed=stretch.at - began))
             if stretch.code != DONE or stretch.at >= stop or n == 0:
                 return stretch
 
-    def _batch(self, padded: bytes, buffer: NDArray[np.uint8], n: int, unknown: int, base: int, consumed: int) -> Batch:
-        skip = self._pseudonyms.look_up(buffer, n, self._tokens, self._special)
+    def _batch(
+        self, padded: bytes, buffer: NDArray[np.uint8], n: int, unknown: int, *, base: int, consumed: int
+    ) -> Batch:
+        skip = self._pseudonyms.look_up(buffer, n, self._tokens)
         if self._out.size < 2 * consumed + n * ROW_OVERHEAD:
             self._out = np.empty(2 * consumed + n * ROW_OVERHEAD, np.uint8)
         size = self._compiled.write_rows(
@@ -276,8 +279,8 @@ class _Pseudonyms:
         Pseudonyms.
     """
 
-    def __init__(self, compiled: Any, privacy: Privacy) -> None:
-        self._compiled: block_decoder = compiled
+    def __init__(self, compiled: ModuleType, privacy: Privacy) -> None:
+        self._compiled = compiled
         self._privacy = privacy
         self._active = privacy.mode == "pseudonymize" or bool(privacy.suppressed)
         self._columns = _LINKED_PLACES if privacy.suppressed else _LINKED_PLACES[: len(PERSONAL_COLUMNS)]
@@ -297,9 +300,7 @@ class _Pseudonyms:
         if self._active:
             self.places[self._columns] = np.arange(len(self._columns))
 
-    def look_up(
-        self, buffer: NDArray[np.uint8], n: int, tokens: NDArray[np.int32], special: NDArray[np.uint32]
-    ) -> NDArray[np.bool_]:
+    def look_up(self, buffer: NDArray[np.uint8], n: int, tokens: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Fill `entry_of` for `n` records; returns which belong to forgotten persons."""
         if not self._active:
             return self._skip
@@ -325,7 +326,7 @@ class _Pseudonyms:
         shown = self._privacy.shown(name, text)
         self._forgotten[entry] = self._privacy.forgets(name, text)
         self._nobody[entry] = stands_for_nobody(name, text)
-        self.actions[entry] = _WRITE_VALUE if shown == text else _WRITE_PSEUDONYM
+        self.actions[entry] = WRITE_VALUE if shown == text else WRITE_PSEUDONYM
         if shown != text:
             self.texts[entry] = np.frombuffer(shown.encode("ascii"), np.uint8)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analytics_assets.core.errors import PipelineError, explained_os_errors
-from analytics_assets.core.files import previous_of, replace_folder, sync_folder, write_bytes
+from analytics_assets.core.files import previous_of, sync_folder, write_bytes
 from analytics_assets.core.lake import Lake
 
 READY = "READY"
@@ -33,24 +33,23 @@ def year_lock(lake: Lake, year: str) -> Iterator[None]:
         Another process holds it.
     """
     path = lake.lock(f"event_chunks-{year}")
-    with explained_os_errors(lake.root):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
-            raise PipelineError(
-                lake.chunks(year),
-                f"process {holder} is ingesting {year} right now",
-                "Wait until it has finished and run the step again.",
-            ) from None
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+    with contextlib.ExitStack() as stack:
+        with explained_os_errors(lake.root):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            stack.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+                raise PipelineError(
+                    lake.chunks(year),
+                    f"process {holder} is ingesting {year} right now",
+                    "Wait until it has finished and run the step again.",
+                ) from None
+            os.truncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _staging(lake: Lake, year: str) -> Path:
@@ -63,10 +62,20 @@ def recover(lake: Lake, year: str) -> None:
     with explained_os_errors(lake.root):
         if (staging / READY).exists():
             _swap(lake, year, staging)
-        shutil.rmtree(staging, ignore_errors=True)
-        for target in (lake.quarantine(year), lake.chunks(year)):
+        _remove(staging)
+        for _, target in _targets(lake, year):
             if target.exists():
-                shutil.rmtree(previous_of(target), ignore_errors=True)
+                _remove(previous_of(target))
+        for unfinished in lake.raw_digests(year).parent.glob(f".{year}.json.*.tmp"):
+            unfinished.unlink()
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:  # rmtree names a file without its folder
+            raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 @contextlib.contextmanager
@@ -88,16 +97,49 @@ def publish(lake: Lake, year: str, staging: Path) -> None:
     for name in ("quarantine", "chunks"):
         for folder, _, _ in os.walk(staging / name):
             sync_folder(Path(folder))
-    write_bytes(staging / READY, b"")
     try:
+        write_bytes(staging / READY, b"")
         _swap(lake, year, staging)
-    finally:
-        # Before the first folder is renamed in, the old state still counts; after the last, nothing is left to do.
-        if (staging / "quarantine").exists() or not (staging / "chunks").exists():
-            (staging / READY).unlink()
+    except OSError:
+        # Undone as a whole, the old state counts again; otherwise the next process completes the new one.
+        if _is_untouched(lake, year, staging):
+            (staging / READY).unlink(missing_ok=True)
+        raise
+    (staging / READY).unlink()
+
+
+def _is_untouched(lake: Lake, year: str, staging: Path) -> bool:
+    return all(
+        (staging / name).exists() and (target.exists() or not previous_of(target).exists())
+        for name, target in _targets(lake, year)
+    )
+
+
+def _targets(lake: Lake, year: str) -> list[tuple[str, Path]]:
+    return [("quarantine", lake.quarantine(year)), ("chunks", lake.chunks(year))]
 
 
 def _swap(lake: Lake, year: str, staging: Path) -> None:
-    for name, target in (("quarantine", lake.quarantine(year)), ("chunks", lake.chunks(year))):
-        if (staging / name).exists():
-            replace_folder(staging / name, target)
+    """Rename the staged folders into place; a failure undoes what it can."""
+    swapped: list[tuple[Path, Path]] = []
+    try:
+        for name, target in _targets(lake, year):
+            staged = staging / name
+            if staged.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists():
+                    _remove(previous_of(target))
+                    os.replace(target, previous_of(target))
+                swapped.append((staged, target))
+                os.replace(staged, target)
+        for _, target in _targets(lake, year):
+            sync_folder(target.parent)
+    except OSError:
+        for staged, target in reversed(swapped):
+            if not staged.exists():
+                os.replace(target, staged)
+            if previous_of(target).exists():
+                os.replace(previous_of(target), target)
+        raise
+    for _, target in _targets(lake, year):
+        shutil.rmtree(previous_of(target), ignore_errors=True)

@@ -112,7 +112,11 @@ def ingest_year(
         if unchanged is not None:
             return unchanged
         with staging_folder(lake, year) as staging:
-            manifest = run.execute(staging)
+            try:
+                manifest = run.execute(staging)
+            except Exception as error:
+                run.check_stamps(error)  # what went wrong may be that a file was not left alone
+                raise
             publish(lake, year, staging)
         run.cache.save()
     return manifest
@@ -207,7 +211,9 @@ class _Run:
             chunks = chunk_files.write_chunks(staging / "chunks", groups, parsed, reusable, files)
         as_parsed = [deepcopy(one.report) for one in parsed]
         reasons = self._quarantine(staging, parsed, resolution)
-        self._check_unchanged(parsed)
+        self.check_stamps()
+        for source, stamp, one in zip(self._sources, self._stamps, parsed, strict=True):
+            self.cache.remember(source, stamp, one.report.sha256)
         manifest = self._manifest(parsed, chunks, reasons)
         _write(staging / "chunks" / "manifest.json", json_bytes(manifest))
         unreadable = b"".join((one.folder / UNREADABLE_FILE).read_bytes() for one in parsed)
@@ -342,13 +348,17 @@ class _Run:
         (staging / CONFLICTS_FILE).rename(ledger / CONFLICTS_FILE)
         sync_file(ledger / CONFLICTS_FILE)
 
-    def _check_unchanged(self, parsed: list[Parsed]) -> None:
-        for source, stamp, one in zip(self._sources, self._stamps, parsed, strict=True):
-            if stamp_of(source.path) != stamp:
+    def check_stamps(self, cause: Exception | None = None) -> None:
+        """Raise PipelineError for a file that is not as it was when the run began."""
+        for source, stamp in zip(self._sources, self._stamps, strict=True):
+            try:
+                unchanged = stamp_of(source.path) == stamp
+            except FileNotFoundError:
+                unchanged = False
+            if not unchanged:
                 raise PipelineError(
                     source.path, "the file changed while it was read", "Wait until it is complete and run again."
-                )
-            self.cache.remember(source, stamp, one.report.sha256)
+                ) from cause
 
     def _manifest(
         self, parsed: list[Parsed], chunks: list[chunk_files.Chunk], reasons: dict[str, int]

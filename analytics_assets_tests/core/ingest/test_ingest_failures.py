@@ -280,7 +280,7 @@ def test_an_error_while_writing_leaves_the_old_result(filled: Lake, monkeypatch,
         "chunks": (parse._PartWriter, "_add"),
         "quarantine": (parse.QuarantineWriter, "add"),
         "publish": (run, "json_bytes"),
-        "publish chunks": (publish, "replace_folder"),
+        "publish chunks": (publish, "_swap"),
     }[target]
     monkeypatch.setattr(place, name, full)
     error = failure(filled)

@@ -1,24 +1,27 @@
 """The JSON grammar of RFC 8259, rule by rule: what it allows loads with its exact value, what it forbids is refused.
 
-Put here: fragments of JSON inside ``event_properties``, each with its verdict. Keep out: what goes wrong with whole files
-(``test_hazards_json.py``).
+Put here: fragments of JSON inside ``event_properties``, each with its verdict. Keep out: what goes wrong with whole
+files (``test_hazards_json.py``).
 
-The verdicts were written from the RFC. Two readers that share no code with the product judge them too: Python's ``json``
-and ``jiter`` (in Rust, inside pydantic).
+The verdicts were written from the RFC. Two readers that share no code with the product judge them too: Python's
+``json`` and ``jiter`` (in Rust, inside pydantic).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 import pydantic_core
 import pytest
 
 from analytics_assets.core.lake import Lake
-from analytics_assets_tests.core.ingest.exports import array, encoded, event, lines, put
-from analytics_assets_tests.core.ingest.outcomes import both_decoders, ingest
+from analytics_assets_tests.core.ingest.exports import array, encoded, event, lines, put, refused
+from analytics_assets_tests.core.ingest.outcomes import ingest
 
 LONG = "x" * 70_000
 
@@ -361,16 +364,48 @@ BEYOND: dict[str, tuple[bytes, str]] = {
 }
 
 
-def record(text: bytes) -> bytes:
-    """The bad or good event: `text` is the value of a member of its properties."""
-    return encoded(event(2, event_properties={"v": "@"})).replace(b'"@"', text)
+TEXTS = [*(text for text, _ in VALUES.values()), *FORBIDDEN.values(), *(text for text, _ in BEYOND.values())]
 
 
-def deliver(lake: Lake, text: bytes) -> None:
-    """The event between two good ones, as array and as lines; the two files have different uuids."""
-    other = record(text).replace(b"-8000-", b"-9000-")
-    put(lake, "array.json", array([event(1), record(text), event(3)]))
-    put(lake, "lines.json", lines([encoded(event(1)).replace(b"-8000-", b"-9000-"), other, event(4)]))
+def record(text: bytes, number: int = 0) -> bytes:
+    """An event; `text` is the value of a member of its properties."""
+    return encoded(event(number, event_properties={"v": "@"})).replace(b'"@"', text)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of a text in one file: the event that holds it stands between two good ones."""
+
+    middle: bytes
+    loaded: list[dict[str, str] | None]
+    refused: list[tuple[str, bytes]]
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["compiled", "reference"])
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[bytes, list[Seen]]:
+    """Every text in two files of its own, an array and lines, all read in one ingestion."""
+    lake = Lake(tmp_path_factory.mktemp("grammar"))
+    numbers = itertools.count(1)
+    delivered = {}
+    for place, text in enumerate(TEXTS):
+        for layout in (array, lines):
+            three = [next(numbers) for _ in range(3)]
+            middle = record(text, three[1])
+            name = f"{place:03d}-{layout.__name__}.json"
+            put(lake, name, layout([event(three[0]), middle, event(three[2])]))
+            delivered[name] = text, three, middle
+    outcome = ingest(lake, reference=request.param)
+    rows = {row["event_type"]: row for row in outcome.rows}
+    bad: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
+    for line in refused(lake):
+        bad[line["file"]].append((line["reason"], line["raw"]))
+    found: dict[bytes, list[Seen]] = defaultdict(list)
+    for report in outcome.manifest["files"]:
+        text, three, middle = delivered[report["path"]]
+        loaded = [rows.get(f"event {number}") for number in three]
+        found[text].append(Seen(middle, loaded, bad[report["path"]], report))
+    return found
 
 
 def json_value(text: bytes) -> Any:
@@ -395,11 +430,9 @@ def same(left: Any, right: Any) -> bool:
     return repr(left) == repr(right)
 
 
-def test_there_are_enough_cases() -> None:
-    assert len(VALUES) + len(FORBIDDEN) + len(BEYOND) >= 250
+def test_there_are_enough_cases_and_none_twice() -> None:
     assert min(len(VALUES), len(FORBIDDEN)) >= 80
-    texts = [*(text for text, _ in VALUES.values()), *FORBIDDEN.values(), *(text for text, _ in BEYOND.values())]
-    assert len(texts) == len(set(texts))
+    assert len(TEXTS) == len(set(TEXTS)) >= 250
 
 
 @judges
@@ -415,34 +448,36 @@ def test_other_readers_refuse_the_same_texts(text: bytes, judge: Any) -> None:
         judge(record(text))
 
 
-@both_decoders
 @pytest.mark.parametrize(("text", "value"), VALUES.values(), ids=VALUES.keys())
-def test_what_the_grammar_allows_loads_with_its_value(lake: Lake, text: bytes, value: Any, reference: bool) -> None:
-    deliver(lake, text)
-    outcome = ingest(lake, reference=reference)
-    assert outcome.refused == []
-    assert outcome.loaded == ["event 1", "event 2", "event 3", "event 1", "event 2", "event 4"]
-    for row in (outcome.rows[1], outcome.rows[4]):
-        assert same(json.loads(row["event_properties"]), {"v": value})
+def test_what_the_grammar_allows_loads_with_its_value(seen: dict[bytes, list[Seen]], text: bytes, value: Any) -> None:
+    assert len(seen[text]) == 2
+    for one in seen[text]:
+        assert one.refused == []
+        assert None not in one.loaded
+        assert same(json.loads(one.loaded[1]["event_properties"]), {"v": value})
+        assert (one.report["records_seen"], one.report["irregularities"]) == (3, {})
 
 
-@both_decoders
+def assert_only_the_middle_is_refused(found: list[Seen], reason: str) -> None:
+    """One span of exactly its bytes; the neighbours loaded with their own properties; nothing else noted."""
+    assert len(found) == 2
+    for one in found:
+        assert one.refused == [(reason, one.middle)]
+        first, middle, last = one.loaded
+        assert middle is None
+        assert [json.loads(row["event_properties"]) for row in (first, last)] == [
+            {"n": int(row["event_type"].removeprefix("event "))} for row in (first, last)
+        ]
+        assert (one.report["records_seen"], one.report["irregularities"], one.report["complete"]) == (3, {}, True)
+
+
 @pytest.mark.parametrize("text", FORBIDDEN.values(), ids=FORBIDDEN.keys())
-def test_what_the_grammar_forbids_costs_its_record_alone(lake: Lake, text: bytes, reference: bool) -> None:
-    deliver(lake, text)
-    outcome = ingest(lake, reference=reference)
-    assert outcome.loaded == ["event 1", "event 3", "event 1", "event 4"]
-    bad = record(text)
-    assert outcome.refused == [("malformed_json", bad), ("malformed_json", bad.replace(b"-8000-", b"-9000-"))]
-    assert [file["irregularities"] for file in outcome.manifest["files"]] == [{}, {}]
-    assert [file["complete"] for file in outcome.manifest["files"]] == [True, True]
+def test_what_the_grammar_forbids_costs_its_record_alone(seen: dict[bytes, list[Seen]], text: bytes) -> None:
+    assert_only_the_middle_is_refused(seen[text], "malformed_json")
 
 
-@both_decoders
 @pytest.mark.parametrize(("text", "reason"), BEYOND.values(), ids=BEYOND.keys())
-def test_ours_what_nothing_can_hold_is_refused_by_name(lake: Lake, text: bytes, reason: str, reference: bool) -> None:
-    deliver(lake, text)
-    outcome = ingest(lake, reference=reference)
-    assert outcome.loaded == ["event 1", "event 3", "event 1", "event 4"]
-    bad = record(text)
-    assert outcome.refused == [(reason, bad), (reason, bad.replace(b"-8000-", b"-9000-"))]
+def test_ours_what_nothing_can_hold_is_refused_by_name(
+    seen: dict[bytes, list[Seen]], text: bytes, reason: str
+) -> None:
+    assert_only_the_middle_is_refused(seen[text], reason)
