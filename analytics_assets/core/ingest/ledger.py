@@ -7,6 +7,7 @@ Put here: the form in which parsed files are kept beside the published chunks. K
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from dataclasses import asdict
@@ -54,7 +55,10 @@ class Ledger:
         self._sources: dict[str, Any] = {}
         # A ledger that cannot be read costs a full run, nothing else: what it holds is taken over last, and whole.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            content = read_json(self._folder / LEDGER_FILE)
+            written = read_json(self._folder / LEDGER_FILE)
+            content = written["content"]
+            if written["sha256"] != _digest(content):
+                return
             chunks = {
                 entry["composition"]: (self._chunk_folder / entry["path"], entry["sha256"])
                 for entry in content["chunks"]
@@ -119,6 +123,10 @@ class Ledger:
     def conflicts(self) -> Path:
         """Lines of the records that lost a conflict."""
         return self._folder / CONFLICTS_FILE
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json_bytes(content)).hexdigest()
 
 
 def _facts(path: Path) -> tuple[int, str]:
@@ -187,5 +195,5 @@ def write_ledger(
         ],
     }
     path = folder / LEDGER_FILE
-    path.write_bytes(json_bytes(content))
+    path.write_bytes(json_bytes({"sha256": _digest(content), "content": content}))
     sync_file(path)

@@ -6,6 +6,7 @@ Put here: every limit with its reason and its environment variable. Keep out: wh
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from analytics_assets.core.errors import PipelineError
@@ -31,7 +32,7 @@ def _number(variable: str, default: int) -> int:
     text = os.environ.get(variable, "").strip()
     if not text:
         return default
-    if not text.isdigit() or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < 1:
         raise PipelineError(variable, f"{text!r} is not a positive number", "Correct the variable or unset it.")
     return int(text)
 

@@ -357,7 +357,7 @@ class SourceParser:
             except DamagedArchive as error:
                 raise PipelineError(
                     self._source.path,
-                    f"the archive is damaged ({error}) after {report.records_seen:,} records",
+                    f"the archive is damaged ({error})",
                     "Download it again, move it out of the folder to go on without it, or set "
                     "ANALYTICS_DAMAGED_FILES=salvage to load what can be read.",
                 ) from error

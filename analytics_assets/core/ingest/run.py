@@ -7,6 +7,7 @@ this package).
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 import threading
 from collections import Counter
@@ -216,8 +217,11 @@ class _Run:
             self.cache.remember(source, stamp, one.report.sha256)
         manifest = self._manifest(parsed, chunks, reasons)
         _write(staging / "chunks" / "manifest.json", json_bytes(manifest))
-        unreadable = b"".join((one.folder / UNREADABLE_FILE).read_bytes() for one in parsed)
-        _write(staging / "chunks" / "unreadable_values.ndjson", unreadable)
+        with (staging / "chunks" / "unreadable_values.ndjson").open("wb") as stream:
+            for one in parsed:
+                with (one.folder / UNREADABLE_FILE).open("rb") as part:
+                    shutil.copyfileobj(part, stream)
+        sync_file(staging / "chunks" / "unreadable_values.ndjson")
         places = chunk_files.locate(groups, chunks)
         for one, kept in zip(parsed, resolution.kept, strict=True):
             one.mark_kept(kept)
@@ -325,9 +329,9 @@ class _Run:
                     conflicts.write(refused.to_line())
         target = folder / FILE_NAME
         with target.open("wb") as stream:
-            for one in parsed:
-                stream.write((one.folder / REFUSED_FILE).read_bytes())
-            stream.write((staging / CONFLICTS_FILE).read_bytes())
+            for path in (*(one.folder / REFUSED_FILE for one in parsed), staging / CONFLICTS_FILE):
+                with path.open("rb") as part:
+                    shutil.copyfileobj(part, stream)
         sync_file(target)
         return dict(sorted((+reasons).items()))
 

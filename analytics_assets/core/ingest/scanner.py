@@ -25,6 +25,7 @@ import ijson
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.ingest.decoding import AFTER_COMMA, AFTER_ELEMENT, ARRAY_START, TOP_LEVEL, Batch, Decoder
 from analytics_assets.core.ingest.limits import MAX_DEPTH, MAX_RECORD_BYTES
+from analytics_assets.core.ingest.records import MERGE_FIELDS, SOURCE_FIELDS
 from analytics_assets.core.ingest.sources import ByteStream
 
 BLOCK_BYTES = 1 << 20
@@ -70,13 +71,18 @@ _WRAPPER_HEAD = re.compile(
     rb"\{(?:"
     + _SCALAR_MEMBER
     + rb"[ \t\r\n]*+,)*+"
-    + rb'[ \t\r\n]*+"(?:[^"\\\x00-\x1f]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+\['
+    + rb'[ \t\r\n]*+"(?P<key>(?:[^"\\\x00-\x1f]|\\.)*+)"[ \t\r\n]*+:[ \t\r\n]*+\['
 )
 _WRAPPER_TAIL = re.compile(rb"(?:," + _SCALAR_MEMBER + rb"[ \t\r\n]*+)*+\}")
-_EMPTY_WRAPPER = re.compile(_WRAPPER_HEAD.pattern + rb"[ \t\r\n]*+\][ \t\r\n]*+" + _WRAPPER_TAIL.pattern)
 
 WRAPPER_BYTES = 65_536
 """Bytes within which an array under a key must begin: what comes before it is a handful of counts and names."""
+
+_EVENT_KEYS = SOURCE_FIELDS - {"data"}
+"""Keys of an event; ``data`` is also what an API calls its array of records."""
+
+WRAPPER_OBJECTS = 50
+"""Objects among which an event must be found, when such an array cannot be looked at as a whole."""
 
 _TIMES = frozenset({"event_time", "client_event_time", "server_received_time"})
 
@@ -250,17 +256,32 @@ class RecordScanner:
         return found.end() - self._at if found else 0
 
     def _wrapper_head(self) -> int:
-        """Length of ``{"key": [`` in front of an event, other keys with scalar values before it included."""
+        """Length of ``{"key": [`` in front of records, other keys with scalar values before it included; else 0."""
         length = self._match(_WRAPPER_HEAD)
         if not length:
             return 0
-        if empty := self._match(_EMPTY_WRAPPER):
-            return 0 if b'"event_type"' in self._buffer[self._at : self._at + empty] else length
-        while (found := _BLANK.match(self._buffer, self._at + length)) and found.end() == len(self._buffer):
-            if not self._fill():
-                return 0
-        ahead = found.end() - self._at if found else length
-        return length if self._buffer[self._at + ahead] == 0x7B and self._is_event_at(ahead) else 0
+        size, _ = self._measure(0)
+        problem, value = ("malformed_json", None)
+        if size > 0:
+            problem, value = _decoded(self._buffer[self._at : self._at + size])
+        if not problem:
+            return length if _wraps_records(value) else 0
+        # Too large to be looked at as a whole, cut, or broken somewhere inside: its beginning decides.
+        head = _WRAPPER_HEAD.match(self._buffer, self._at)
+        assert head is not None
+        known = head["key"].decode("utf-8", "replace") in _EVENT_KEYS
+        return 0 if known or b'"event_type"' in head[0] or not self._event_follows(length) else length
+
+    def _event_follows(self, ahead: int) -> bool:
+        """Whether one of the next few objects from `ahead` bytes on is an event."""
+        for _ in range(WRAPPER_OBJECTS):
+            ahead = self._buffer.find(b"{", self._at + ahead, self._at + WRAPPER_BYTES) - self._at
+            if ahead < 0:
+                return False
+            if self._is_event_at(ahead):
+                return True
+            ahead += 1
+        return False
 
     def _regular(self, state: int) -> Generator[Batch, None, int]:
         """Yield the regular records from the scanning place on, as far as they go; returns the state after them."""
@@ -501,13 +522,32 @@ def _decoded(raw: bytes) -> tuple[str, Any]:
     except ijson.JSONError:
         return "malformed_json", None
     except UnicodeDecodeError:
-        return "lone_surrogate", None
+        return ("lone_surrogate" if _is_utf8(raw) else "malformed_json"), None
     except (ValueError, ArithmeticError):
         return "number_out_of_range", None
 
 
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _holds_events(value: Any) -> bool:
     return isinstance(value, list) and any(_is_event(element) or _holds_events(element) for element in value)
+
+
+def _wraps_records(value: Any) -> bool:
+    """Whether an object is no event itself and holds an array of events or merges, or an empty one beside no field."""
+    if not isinstance(value, dict) or "event_type" in value:
+        return False
+    arrays = [inner for inner in value.values() if isinstance(inner, list)]
+    records = (element for inner in arrays for element in inner if isinstance(element, dict))
+    return any(_is_event(record) or record.keys() >= MERGE_FIELDS for record in records) or (
+        bool(arrays) and not any(arrays) and _EVENT_KEYS.isdisjoint(value)
+    )
 
 
 def _is_event(value: Any) -> bool:

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -29,6 +30,9 @@ _END_OF_DIRECTORY, _END_OF_DIRECTORY_SIZE = b"PK\x05\x06", 22
 
 READ_AHEAD_BYTES = 4 << 20
 """Bytes that are read and decompressed while the ones before are decoded; two such blocks exist per file."""
+
+DIRECTORY_ENTRY_BYTES = 1_024
+"""Longest entry of an archive's directory that is counted on; the vendor's have about 120 bytes."""
 
 COMPRESSED_BYTES = 1 << 20
 """Compressed bytes per read."""
@@ -173,29 +177,50 @@ class _Gunzip:
         self._inflate = zlib.decompressobj(wbits=31)
         self._inside = True
         self._ended = False
+        self._error: Exception | None = None
+        self._salvaged = b""
         self.garbage = 0
 
     def read(self, size: int = -1, /) -> bytes:
+        if self._error is not None:
+            raise self._error
         pieces: list[bytes] = []
         length = 0
-        while length < size and not self._ended:
-            if not self._input:
-                self._input = self._stream.read(COMPRESSED_BYTES)
-                if not self._input:
-                    if self._inside:
-                        raise DamagedArchive("the gzip data end in the middle")
-                    self._ended = True
-                    break
-            if not self._inside and not self._next_member():
-                continue
-            piece = self._inflate.decompress(self._input, size - length)
-            self._input = self._inflate.unconsumed_tail
-            if self._inflate.eof:
-                self._input = self._inflate.unused_data
-                self._inside = False
-            pieces.append(piece)
-            length += len(piece)
+        try:
+            while length < size and not self._ended:
+                piece = self._step(size - length)
+                pieces.append(piece)
+                length += len(piece)
+        except _DAMAGED as error:
+            # What came before the damage is given first.
+            pieces.append(self._salvaged)
+            if not any(pieces):
+                raise
+            self._error = error
         return b"".join(pieces)
+
+    def _step(self, size: int) -> bytes:
+        """At most `size` bytes more; none when a member or the stream has ended."""
+        if not self._input:
+            self._input = self._stream.read(COMPRESSED_BYTES)
+            if not self._input:
+                if self._inside:
+                    raise DamagedArchive("the gzip data end in the middle")
+                self._ended = True
+                return b""
+        if not self._inside and not self._next_member():
+            return b""
+        before = self._inflate.copy()
+        try:
+            piece = self._inflate.decompress(self._input, size)
+        except zlib.error:
+            self._salvaged = _up_to_damage(before, self._input)
+            raise
+        self._input = self._inflate.unconsumed_tail
+        if self._inflate.eof:
+            self._input = self._inflate.unused_data
+            self._inside = False
+        return piece
 
     def _next_member(self) -> bool:
         """Start the next member; what is neither that nor padding is the garbage at the end."""
@@ -210,11 +235,39 @@ class _Gunzip:
         return False
 
 
-class _Capped:
-    """Guards a decompressed stream: total size, expansion over the bytes it came from, and damage."""
+def _up_to_damage(inflate: zlib._Decompress, content: bytes) -> bytes:
+    """What decompresses before the first wrong byte, byte by byte."""
+    pieces = []
+    try:
+        for at in range(len(content)):
+            pieces.append(inflate.decompress(content[at : at + 1]))
+    except zlib.error:
+        pass
+    return b"".join(pieces)
 
-    def __init__(self, stream: ByteStream, place: str, compressed: Callable[[], int], limits: Limits) -> None:
+
+class _Capped:
+    """Guards a decompressed stream: damage, and for its whole file total size and expansion.
+
+    Parameters
+    ----------
+    stream : ByteStream
+        What it guards.
+    place : str
+        How errors call it.
+    compressed : callable
+        Bytes that all streams of the file have been made from so far.
+    before : int
+        Decompressed bytes of the file's earlier streams.
+    limits : Limits
+        Caps.
+    """
+
+    def __init__(
+        self, stream: ByteStream, place: str, compressed: Callable[[], int], before: int, limits: Limits
+    ) -> None:
         self._stream, self._place, self._compressed, self._limits = stream, place, compressed, limits
+        self._before = before
         self.length = 0
         self.damage = ""
 
@@ -229,13 +282,14 @@ class _Capped:
                 raise DamagedArchive(self.damage) from error
             return b""
         self.length += len(block)
-        if self.length > self._limits.max_total_bytes:
+        total = self._before + self.length
+        if total > self._limits.max_total_bytes:
             raise PipelineError(
                 self._place,
                 f"more than {self._limits.max_total_bytes:,} bytes after decompression",
                 "If the file is honest, raise ANALYTICS_MAX_FILE_BYTES; else remove it.",
             )
-        if self.length > max(EXPANSION_FREE_BYTES, self._limits.max_expansion * max(1, self._compressed())):
+        if total > max(EXPANSION_FREE_BYTES, self._limits.max_expansion * max(1, self._compressed())):
             raise PipelineError(
                 self._place,
                 f"decompression gives more than {self._limits.max_expansion} times the bytes (a decompression bomb?)",
@@ -320,6 +374,7 @@ class OpenSource:
     compression: str = ""
     irregularities: dict[str, int] = field(default_factory=dict)
     _tap: _Tap | None = None
+    _opened: list[_Capped] = field(default_factory=list)
 
     def members(self) -> Iterator[Member]:
         """Yield each decompressed stream, to be read before the next is asked for; none of an archive's names is used
@@ -361,7 +416,9 @@ class OpenSource:
         except _DAMAGED as error:
             head, packed = b"", _Unreadable(error)
         gunzip = _Gunzip(packed, head) if head == _GZIP_MAGIC else None
-        capped = _Capped(gunzip or _Prefixed(head, packed), place, compressed, self.limits)
+        before = sum(capped.length for capped in self._opened)
+        capped = _Capped(gunzip or _Prefixed(head, packed), place, compressed, before, self.limits)
+        self._opened.append(capped)
         return Member(name, _ReadAhead(capped, ahead), compressed, capped, gunzip)
 
     def _archive(self, stream: IO[bytes], ahead: ThreadPoolExecutor) -> Iterator[Member]:
@@ -372,9 +429,12 @@ class OpenSource:
         except _DAMAGED as error:
             raise DamagedArchive(str(error)) from error
         with archive:
+            if len(archive.infolist()) > self.limits.max_members:
+                raise _too_many_members(path, self.limits)
             entries = sorted(enumerate(archive.infolist()), key=lambda item: (item[1].filename, item[0]))
             self._check_overlap([entry for _, entry in entries])
             names: dict[str, int] = {}
+            compressed = 0
             for _, entry in entries:
                 if entry.is_dir() or entry.file_size == 0:
                     continue
@@ -389,10 +449,9 @@ class OpenSource:
                 if names[label] > 1:
                     self._note("member_name_twice")
                     label = f"{label} ({names[entry.filename]})"
+                compressed += entry.compress_size
                 with _opened(archive, entry) as packed:
-                    tap = _Tap(packed)
-                    size = entry.compress_size
-                    yield self._member(label, tap, f"{path}!{label}", lambda size=size: size, ahead)  # type: ignore[misc]
+                    yield self._member(label, _Tap(packed), f"{path}!{label}", partial(int, compressed), ahead)
 
     def _note(self, name: str) -> None:
         self.irregularities[name] = self.irregularities.get(name, 0) + 1
@@ -437,14 +496,19 @@ def _check_directory(stream: IO[bytes], path: Path, limits: Limits) -> None:
         raise DamagedArchive("the end of the zip archive is missing")
     members = int.from_bytes(tail[at + 10 : at + 12], "little")
     directory = int.from_bytes(tail[at + 12 : at + 16], "little")
-    if members == 0xFFFF:  # more than the field holds: the directory's size tells, an entry has at least 46 bytes
-        members = max(members, min(directory, size) // 46)
-    if members > limits.max_members:
-        raise PipelineError(
-            path,
-            f"the archive has more than {limits.max_members:,} members",
-            "If it is honest, raise ANALYTICS_MAX_ARCHIVE_MEMBERS; else remove it.",
-        )
+    # Both fields may lie or be too narrow: the members are counted again once the directory is read.
+    if members != 0xFFFF and members > limits.max_members:
+        raise _too_many_members(path, limits)
+    if directory != 0xFFFFFFFF and directory > limits.max_members * DIRECTORY_ENTRY_BYTES:
+        raise _too_many_members(path, limits)
+
+
+def _too_many_members(path: Path, limits: Limits) -> PipelineError:
+    return PipelineError(
+        path,
+        f"the archive has more than {limits.max_members:,} members",
+        "If it is honest, raise ANALYTICS_MAX_ARCHIVE_MEMBERS; else remove it.",
+    )
 
 
 def _leaves_folder(name: str) -> bool:
