@@ -1,7 +1,7 @@
 """Damaged, hostile and merely odd archives, files and folders, and the one right outcome of each.
 
-Put here: hazards of what surrounds the JSON, each as a whole ingestion; limits and the variables that set them. Keep out:
-the JSON itself (``test_hazards_json.py``), kills, full disks and files that grow (``test_crashes.py``).
+Put here: hazards of what surrounds the JSON, each as a whole ingestion; limits and the variables that set them. Keep
+out: the JSON itself (``test_hazards_json.py``), kills, full disks and files that grow (``test_crashes.py``).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def archive(members: Iterable[tuple[str | zipfile.ZipInfo, bytes]], method: int 
 
 
 def readable(packed: bytes) -> bytes:
-    """What zlib gives out of damaged gzip data when it is fed byte by byte, so that nothing before the damage is lost."""
+    """What zlib gives out of damaged gzip data when fed byte by byte, so that nothing before the damage is lost."""
     inflate = zlib.decompressobj(wbits=31)
     found = b""
     for place in range(len(packed)):
@@ -275,7 +275,7 @@ def test_a_member_whose_name_leaves_the_folder_is_read_and_flagged_and_written_n
     assert sorted(outcome.loaded) == ["event 1", "event 2"]
     assert outcome.file["irregularities"] == {"member_name_leaves_folder": 1}
     assert {path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(lake.root)} == set()
-    assert not [path for path in lake.root.rglob("*evil*")]
+    assert not list(lake.root.rglob("*evil*"))
     assert not Path("/tmp/analytics-evil.json").exists()
 
 
@@ -429,7 +429,8 @@ def many_members(count: int, stated: int | None = None) -> bytes:
         name = b"%06d.json" % number
         fields = struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 0, crc, len(body), len(body), len(name), 0)
         local.append(b"PK\x03\x04" + fields + name + body)
-        directory.append(b"PK\x01\x02" + struct.pack("<H", 20) + fields + struct.pack("<HHHII", 0, 0, 0, 0, offset) + name)
+        end = struct.pack("<HHHII", 0, 0, 0, 0, offset)
+        directory.append(b"PK\x01\x02" + struct.pack("<H", 20) + fields + end + name)
         offset += len(local[-1])
     listing = b"".join(directory)
     number = count if stated is None else stated
@@ -683,9 +684,7 @@ def test_far_times_are_kept_to_the_microsecond(lake: Lake, text: str, reference:
 
 
 @both_decoders
-def test_the_zone_of_the_machine_does_not_matter(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, reference: bool
-) -> None:
+def test_the_zone_of_the_machine_does_not_matter(lake: Lake, monkeypatch: pytest.MonkeyPatch, reference: bool) -> None:
     """02:30 on that day does not exist in New York, and 01:30 on the other one exists twice."""
     times = ["2025-03-09 02:30:00.000000", "2025-11-02 01:30:00.000000"]
     put(lake, "a.json", lines(event(n, event_time=text) for n, text in enumerate(times)))

@@ -136,9 +136,7 @@ DELIVERIES: dict[str, Delivery] = {
         lines([A, B]) + b"upstream reset", TWO, [("malformed_json", b"upstream reset")]
     ),
     "ours: last line begins like a record": Delivery(lines([A, B]) + b"{oops", TWO, [("malformed_json", b"{oops")]),
-    "array cut in a record": Delivery(
-        array([A, B, C])[:-20], TWO, [("truncated", encoded(C)[:-19])], CUT, False
-    ),
+    "array cut in a record": Delivery(array([A, B, C])[:-20], TWO, [("truncated", encoded(C)[:-19])], CUT, False),
     "array cut after a record": Delivery(array([A, B])[:-1], TWO, [], CUT, False),
     "array cut after a comma": Delivery(array([A, B])[:-1] + b",", TWO, [], CUT, False),
     "array cut after its bracket": Delivery(b"[", [], [], CUT, False),
@@ -149,9 +147,7 @@ DELIVERIES: dict[str, Delivery] = {
     # Several values.
     "two objects on one line": Delivery(encoded(A) + encoded(B) + b"\n" + encoded(C)),
     "two objects on one line with a blank": Delivery(encoded(A) + b" " + encoded(B) + b"\n" + encoded(C)),
-    "garbage after an object": Delivery(
-        encoded(A) + b" xyz\n" + lines([B, C]), refused=[("malformed_json", b"xyz")]
-    ),
+    "garbage after an object": Delivery(encoded(A) + b" xyz\n" + lines([B, C]), refused=[("malformed_json", b"xyz")]),
     "garbage right after an object": Delivery(
         encoded(A) + b"xyz\n" + lines([B, C]), refused=[("malformed_json", b"xyz")]
     ),
@@ -168,9 +164,7 @@ DELIVERIES: dict[str, Delivery] = {
     "garbage after an array": Delivery(
         array([A, B]) + b"<!-- cached -->", TWO, [("malformed_json", b"<!-- cached -->")]
     ),
-    "garbage after an array on a line": Delivery(
-        array([A, B]) + b"\n\x00\x00", TWO, [("malformed_json", b"\x00\x00")]
-    ),
+    "garbage after an array on a line": Delivery(array([A, B]) + b"\n\x00\x00", TWO, [("malformed_json", b"\x00\x00")]),
     # Commas and brackets.
     "trailing comma": Delivery(array([A, B, C])[:-1] + b",]", noted={"trailing_comma": 1}),
     "leading comma": Delivery(b"[," + array([A, B, C])[1:], noted={"extra_comma": 1}),

@@ -127,12 +127,18 @@ VALUES: dict[str, tuple[bytes, Any]] = {
     "escaped key": (b'{"\\u0061\\n":1}', {"a\n": 1}),
     "key of blanks": (b'{" ":1}', {" ": 1}),
     "key with brackets": (b'{"]}":1}', {"]}": 1}),
-    "many members": (b"{" + b",".join(b'"k%d":%d' % (n, n) for n in range(200)) + b"}", {f"k{n}": n for n in range(200)}),
+    "many members": (
+        b"{" + b",".join(b'"k%d":%d' % (n, n) for n in range(200)) + b"}",
+        {f"k{n}": n for n in range(200)},
+    ),
     "blank before and after": (b"  7  ", 7),
     "tab before and after": (b"\t7\t", 7),
     "line feed before and after": (b"\n7\n", 7),
     "carriage return before and after": (b"\r7\r", 7),
-    "all blanks everywhere": (b'\r\n\t {\r\n\t "a"\r\n\t :\r\n\t [\r\n\t 1\r\n\t ,\r\n\t 2\r\n\t ]\r\n\t }\r\n\t ', {"a": [1, 2]}),
+    "all blanks everywhere": (
+        b'\r\n\t {\r\n\t "a"\r\n\t :\r\n\t [\r\n\t 1\r\n\t ,\r\n\t 2\r\n\t ]\r\n\t }\r\n\t ',
+        {"a": [1, 2]},
+    ),
     "50 levels": (b"[" * 50 + b"]" * 50, json.loads("[" * 50 + "]" * 50)),
 }
 
@@ -227,7 +233,7 @@ FORBIDDEN: dict[str, bytes] = {
     "escape e": b'"\\e"',
     "escape 0": b'"\\0"',
     "escape 1": b'"\\101"',
-    "escape '": b"\"\\'\"",
+    "escape '": b'"\\\'"',
     "escape N": b'"\\N"',
     "escape U": b'"\\U0041"',
     "escape of a blank": b'"\\ "',
@@ -477,7 +483,5 @@ def test_what_the_grammar_forbids_costs_its_record_alone(seen: dict[bytes, list[
 
 
 @pytest.mark.parametrize(("text", "reason"), BEYOND.values(), ids=BEYOND.keys())
-def test_ours_what_nothing_can_hold_is_refused_by_name(
-    seen: dict[bytes, list[Seen]], text: bytes, reason: str
-) -> None:
+def test_ours_what_nothing_can_hold_is_refused_by_name(seen: dict[bytes, list[Seen]], text: bytes, reason: str) -> None:
     assert_only_the_middle_is_refused(seen[text], reason)
