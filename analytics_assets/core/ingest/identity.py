@@ -10,9 +10,12 @@ decides, never the order of files or lines.
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +23,9 @@ from numpy.typing import NDArray
 
 from analytics_assets.core.ingest.parse import Parsed
 
-ROWS_AT_ONCE = 500_000
-"""Rows whose identities are compared at a time, about 30 MB; more are split by their hash and compared in turn."""
+ROWS_AT_ONCE = 200_000
+"""Rows whose identities are compared at a time, about 20 MB; more are split by their hash on disk and compared in
+turn."""
 
 Digests = Callable[[int, NDArray[Any]], Iterator[tuple[bytes, bytes]]]
 """Gives, of some rows of a source (its number, entries of its index by member and start), two digests of 16 bytes: of
@@ -44,7 +48,7 @@ class Resolution:
     lost: list[NDArray[np.int64]]
 
 
-def resolve(parsed: list[Parsed], digests_of: Digests) -> Resolution:
+def resolve(parsed: list[Parsed], digests_of: Digests, folder: Path) -> Resolution:
     """Compare the rows of all sources.
 
     Parameters
@@ -53,12 +57,13 @@ def resolve(parsed: list[Parsed], digests_of: Digests) -> Resolution:
         In order of their names.
     digests_of : callable
         Reads records again; asked only where one uuid came with contents that differ at first sight.
+    folder : Path
+        Room for temporary files.
     """
     kept = [np.ones(one.report.loaded, np.bool_) for one in parsed]
     lost: list[list[int]] = [[] for _ in parsed]
-    passes = 1 + sum(len(rows) for rows in kept) // ROWS_AT_ONCE
-    for number in range(passes):
-        entries = _entries(parsed, number, passes)
+    for rows in _by_hash(parsed, folder):
+        entries = _entries(rows, parsed)
         if entries is None:
             continue
         for source, row in _repeats(entries):
@@ -70,33 +75,57 @@ def resolve(parsed: list[Parsed], digests_of: Digests) -> Resolution:
     return Resolution(kept, [np.array(sorted(rows), np.int64) for rows in lost])
 
 
+_ROW = np.dtype([("key", "<u8"), ("source", "<u4"), ("row", "<u4")])
+
+
+def _by_hash(parsed: list[Parsed], folder: Path) -> Iterator[NDArray[Any]]:
+    """Rows of all sources in groups of about `ROWS_AT_ONCE`; equal keys are in one group."""
+    count = 1 + sum(one.report.loaded for one in parsed) // ROWS_AT_ONCE
+    if count == 1:
+        yield np.concatenate([np.zeros(0, _ROW), *_blocks(parsed)])
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as place, contextlib.ExitStack() as stack:
+        paths = [Path(place, str(number)) for number in range(count)]
+        files = [stack.enter_context(path.open("wb")) for path in paths]
+        for block in _blocks(parsed):
+            group = block["key"] % np.uint64(count)
+            order = np.argsort(group, kind="stable")
+            ends = np.searchsorted(group[order], np.arange(count), side="right")
+            for file, rows in zip(files, np.split(block[order], ends[:-1]), strict=True):
+                file.write(rows.tobytes())
+        for file, path in zip(files, paths, strict=True):
+            file.close()
+            yield np.fromfile(path, _ROW)
+
+
+def _blocks(parsed: list[Parsed]) -> Iterator[NDArray[Any]]:
+    for source, one in enumerate(parsed):
+        first = 0
+        for keys in one.key_blocks():
+            block = np.zeros(len(keys), _ROW)
+            block["key"], block["source"] = keys, source
+            block["row"] = np.arange(first, first + len(keys))
+            first += len(keys)
+            yield block
+
+
 _ENTRY = np.dtype(
     [("key", "<u8", 2), ("kind", "u1"), ("digest", "<u8", 2), ("source", "<u4"), ("row", "<u4"), ("new", "u1")]
 )
 
 
-def _entries(parsed: list[Parsed], number: int, passes: int) -> NDArray[Any] | None:
-    """Rows of one pass whose uuid occurs more than once, by uuid, content, source and row; None when there are none.
+def _entries(rows: NDArray[Any], parsed: list[Parsed]) -> NDArray[Any] | None:
+    """Rows whose uuid occurs more than once, by uuid, content, source and row; None when there are none.
 
     `new` marks the first of each content.
     """
-    keys, sources, rows = [np.zeros(0, "<u8")], [np.zeros(0, "<u4")], [np.zeros(0, "<u4")]
-    for source, one in enumerate(parsed):
-        first = 0
-        for block in one.key_blocks():
-            chosen = np.flatnonzero(block % np.uint64(passes) == number)
-            keys.append(block[chosen])
-            sources.append(np.full(len(chosen), source, "<u4"))
-            rows.append((chosen + first).astype("<u4"))
-            first += len(block)
-    key = np.concatenate(keys)
-    order = np.sort(key)
-    repeated = order[1:][order[1:] == order[:-1]]
+    keys = np.sort(rows["key"])
+    repeated = keys[1:][keys[1:] == keys[:-1]]
     if not len(repeated):
         return None
-    found = np.isin(key, repeated)
-    entries = np.zeros(int(found.sum()), _ENTRY)
-    entries["source"], entries["row"] = np.concatenate(sources)[found], np.concatenate(rows)[found]
+    rows = rows[np.isin(rows["key"], repeated)]
+    entries = np.zeros(len(rows), _ENTRY)
+    entries["source"], entries["row"] = rows["source"], rows["row"]
     for source, one in enumerate(parsed):
         here = entries["source"] == source
         index = one.some_rows(entries["row"][here])

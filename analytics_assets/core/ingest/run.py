@@ -196,7 +196,11 @@ class _Run:
             self._same = set()
         with ThreadPoolExecutor(workers) as segments, ThreadPoolExecutor(workers) as files:
             parsed = self._parse(range(len(self._sources)), staging / "parsed", segments, files)
-            resolution = resolve(parsed, lambda source, spans: self._digests_of(source, parsed[source], spans))
+
+            def digests_of(source: int, spans: NDArray[Any]) -> Iterator[tuple[bytes, bytes]]:
+                return self._digests_of(source, parsed[source], spans)
+
+            resolution = resolve(parsed, digests_of, staging)
             missing = [n for n in sorted(self._same) if parsed[n].lacks(resolution.kept[n])]
             if missing:
                 # What had been a duplicate is needed now, because the file with the other copy is gone.
@@ -205,7 +209,7 @@ class _Run:
                     missing, self._parse(missing, staging / "parsed again", segments, files), strict=True
                 ):
                     parsed[number] = one
-                resolution = resolve(parsed, lambda source, spans: self._digests_of(source, parsed[source], spans))
+                resolution = resolve(parsed, digests_of, staging)
             groups = chunk_files.plan(chunk_files.pieces_of(parsed, resolution.kept), self._max_rows)
             compositions = [chunk_files.composition(group, parsed) for group in groups]
             reusable = self._ledger.chunks if self._same else {}

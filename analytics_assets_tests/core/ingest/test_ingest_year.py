@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.core.features.engine import raw_chunks
+from analytics_assets.core.ingest import identity
 from analytics_assets.core.ingest.digests import raw_digest
 from analytics_assets.core.ingest.quarantine import read_quarantine
 from analytics_assets.core.ingest.records import REASONS
@@ -304,6 +305,18 @@ def test_the_order_and_names_of_files_and_lines_never_decide_what_is_loaded(deli
         delivery = {f"{order.choice('xyz')}{turn}": everything[cut:], "m": everything[:cut]}
         delivery = {name: records for name, records in delivery.items() if records}
     assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_identities_that_are_compared_in_groups_give_the_same_result(tmp_path: Path, monkeypatch) -> None:
+    results = []
+    for name, at_once in (("one", 1_000), ("many", 3)):
+        monkeypatch.setattr(identity, "ROWS_AT_ONCE", at_once)
+        lake = Lake(tmp_path / name)
+        put(lake, "a.json", array(event(n % 40, city=f"city {n % 3}") for n in range(120)))
+        put(lake, "b.json", lines(event(n, city="late", server_upload_time="2025-01-01") for n in range(20, 60)))
+        check(lake, ingest_year(lake, YEAR, max_rows=7), 7)
+        results.append(published(lake))
+    assert results[0] == results[1]
 
 
 HOSTILE = [
