@@ -46,6 +46,10 @@ class Lake:
         """The lake that the environment names (see `default_root`)."""
         return cls(default_root())
 
+    def settings(self) -> Path:
+        """The lake's own settings, if any (see ``core/settings.py``)."""
+        return self.root / "analytics.toml"
+
     # raw exports
     def raw(self, year: str | None = None) -> Path:
         """Folder of the exports as delivered, of all years or of one."""

@@ -1,8 +1,8 @@
 """One schema per published table: names, types, units, meanings and keys.
 
 Put here: the tables by name. Keep out: how a table is computed (``core/``), and conversions that need a heavy library
-at import time. From these declarations come the Spark schema, the Arrow schema, Dagster's column schema and the blocking
-schema check.
+at import time. From these declarations come the Spark schema, the Arrow schema, Dagster's column schema and the
+blocking schema check.
 """
 
 from __future__ import annotations
@@ -18,21 +18,35 @@ from analytics_assets.schemas.events import (
     SENTINEL_IDS,
 )
 from analytics_assets.schemas.features import (
+    ACTOR_CLASSES,
+    ACTORS,
     CLEAN_EVENTS,
     DAILY_METRICS,
+    DROPPED_EVENTS,
     FEATURE_TABLES,
+    PEOPLE_CLASSES,
     SESSIONS,
     USER_FEATURES,
+    USER_PROFILES,
 )
 from analytics_assets.schemas.metrics import METRICS, Metric
 from analytics_assets.schemas.models import KMEANS_ASSIGNMENTS, MARKOV_PREDICTIONS, MARKOV_TRANSITIONS
 from analytics_assets.schemas.summaries import (
+    POPULATIONS,
     SPARK_DATASET_OVERVIEW,
     SPARK_DEVICE_USAGE,
+    SPARK_EVENT_NGRAMS,
     SPARK_EVENT_TRANSITIONS,
+    SPARK_FUNNELS,
     SPARK_GEOGRAPHY,
+    SPARK_LATENCY,
+    SPARK_RETENTION,
     SPARK_SESSION_BEHAVIOR,
+    SPARK_STICKINESS,
     SPARK_TEMPORAL_PATTERNS,
+    SPARK_TOP_VALUES,
+    SPARK_USER_LIFECYCLE,
+    STREAMS,
     SUMMARY_TABLES,
 )
 
@@ -50,8 +64,11 @@ TABLES: dict[str, Table] = {
 """Every published table by name."""
 
 __all__ = [
+    "ACTORS",
+    "ACTOR_CLASSES",
     "CLEAN_EVENTS",
     "DAILY_METRICS",
+    "DROPPED_EVENTS",
     "EVENT_CHUNKS",
     "FEATURE_TABLES",
     "KMEANS_ASSIGNMENTS",
@@ -63,18 +80,29 @@ __all__ = [
     "NO_SESSION",
     "NULL_MARK",
     "NULL_TOKENS",
+    "PEOPLE_CLASSES",
     "PERSONAL_COLUMNS",
+    "POPULATIONS",
     "SENTINEL_IDS",
     "SESSIONS",
     "SPARK_DATASET_OVERVIEW",
     "SPARK_DEVICE_USAGE",
+    "SPARK_EVENT_NGRAMS",
     "SPARK_EVENT_TRANSITIONS",
+    "SPARK_FUNNELS",
     "SPARK_GEOGRAPHY",
+    "SPARK_LATENCY",
+    "SPARK_RETENTION",
     "SPARK_SESSION_BEHAVIOR",
+    "SPARK_STICKINESS",
     "SPARK_TEMPORAL_PATTERNS",
+    "SPARK_TOP_VALUES",
+    "SPARK_USER_LIFECYCLE",
+    "STREAMS",
     "SUMMARY_TABLES",
     "TABLES",
     "USER_FEATURES",
+    "USER_PROFILES",
     "Column",
     "ColumnType",
     "Metric",
