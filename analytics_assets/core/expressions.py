@@ -7,6 +7,7 @@ after `null_normalized`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from analytics_assets.schemas import EVENT_CHUNKS, NO_SESSION, SENTINEL_IDS, Column
@@ -38,9 +39,10 @@ def null_normalized(column: Column, mark: str) -> str:
     return f"CASE WHEN {name} IN ({tokens}) THEN NULL ELSE {name} END"
 
 
-def normalized_select(mark: str) -> str:
-    """Select list of all chunk columns with null tokens as nulls, under their own names."""
-    return ", ".join(f"{null_normalized(c, mark)} AS {quoted(c.name, mark)}" for c in EVENT_CHUNKS.columns)
+def normalized_select(mark: str, names: Sequence[str] = EVENT_CHUNKS.column_names) -> str:
+    """Select list of chunk columns with null tokens as nulls, under their own names."""
+    columns = [EVENT_CHUNKS.column(name) for name in names]
+    return ", ".join(f"{null_normalized(c, mark)} AS {quoted(c.name, mark)}" for c in columns)
 
 
 TIME = "coalesce(event_time, client_event_time, server_received_time)"

@@ -27,7 +27,7 @@ from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
 from analytics_assets.core.privacy import Privacy, stands_for_nobody, suppress
 
-PERSON_TABLES = ("clean_events", "sessions", "user_features")
+PERSON_TABLES = ("actors", "clean_events", "dropped_events", "sessions", "user_features", "user_profiles")
 """Feature tables with one or more rows per person; all others hold counts only and are computed anew."""
 
 Progress = Callable[[str], None]

@@ -126,6 +126,10 @@ class Lake:
         """Quality figures and row waterfall of one year."""
         return self.root / "quality" / f"{year}.json"
 
+    def cleaning_report(self, year: str) -> Path:
+        """What cleaning did to one year: its profile, and every step with rows before and after."""
+        return self.root / "quality" / f"{year}_cleaning.json"
+
     # models and reports
     def model(self, name: str) -> Path:
         """Folder of one model: artefact, ``metrics.json``, ``card.md``, predictions."""

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from analytics_assets.core.files import read_json, write_table
 from analytics_assets.core.lake import Lake
-from analytics_assets.schemas import CLEAN_EVENTS, DAILY_METRICS, SESSIONS, USER_FEATURES
 
 YEAR = "2024"
 
@@ -54,19 +53,9 @@ def summaries(lake: Lake, events: int) -> Callable[[], object]:
 
 
 def features(lake: Lake, events: int) -> Callable[[], object]:
-    from analytics_assets.core.features import tables
-    from analytics_assets.core.features.engine import open_engine, publish
+    from analytics_assets_tests.core.event_data import publish_features
 
-    def work() -> None:
-        clean, visits = lake.feature("clean_events", YEAR), lake.feature("sessions", YEAR)
-        with open_engine(lake.staging() / "duckdb") as engine:
-            publish(engine, tables.clean_events(chunk_files(lake), YEAR), clean, CLEAN_EVENTS)
-            publish(engine, tables.sessions([clean], YEAR), visits, SESSIONS)
-            users, days = lake.feature("user_features", YEAR), lake.feature("daily_metrics", YEAR)
-            publish(engine, tables.user_features([clean], [visits]), users, USER_FEATURES)
-            publish(engine, tables.daily_metrics([clean], [visits]), days, DAILY_METRICS)
-
-    return work
+    return lambda: publish_features(lake, YEAR)
 
 
 def models(lake: Lake, events: int) -> Callable[[], object]:

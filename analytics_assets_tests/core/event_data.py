@@ -14,9 +14,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from analytics_assets.core.files import read_json, write_json
 from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
-from analytics_assets.schemas import TABLES
+from analytics_assets.core.settings import Settings, default_settings
+from analytics_assets.schemas import FEATURE_TABLES, TABLES
 
 INTEGERS = ("app", "amplitude_id", "session_id", "event_id")
 TIMES = (
@@ -183,6 +185,28 @@ def hostile_records() -> list[dict[str, Any]]:
             session_id=600 + number // 3,
             event_properties={text: [text, {"nested": text}]},
         )
+    # A machine: the same short session again and again, with the noise of its pages.
+    for number in range(24):
+        for second, name in enumerate(("session_start", "home::list::view", "home::list::render", "session_end")):
+            moment = f"2024-11-01 {number:02d}:00:00.{second}"
+            new.add(moment, name, amplitude_id=900, user_id="robot", session_id=1730419200000 + number)
+    # Steps of intent between noise: runs that go on after it, noise first and last, one screen with several events.
+    names = "x::y::render a::b::view a::b::render a::b::view a::b::click c::d::view c::d::render a a a::b::view"
+    for second, name in enumerate([*names.split(), "session_end"]):
+        new.add(f"2024-11-02 08:00:{second * 0.03:09.6f}", name, amplitude_id=901, user_id="fay", session_id=5)
+    # Nobody in particular, nobody at all, and an event that its device sent twice under two uuids.
+    new.add("2024-11-03 09:00:00", "visit", user_id="Anonymous", amplitude_id=None, session_id=6)
+    new.add("2024-11-03 09:00:01", "visit", user_id="0", device_id=None, amplitude_id=None, session_id=7)
+    new.add("2024-11-03 09:00:02", "visit", user_id=None, device_id="--", amplitude_id=None, session_id=8)
+    for seconds, properties in ((1, {}), (0, {}), (2, {"other": 1})):
+        new.add(
+            "2024-11-04 09:00:00",
+            "sent twice",
+            event_id=1,
+            event_properties=properties,
+            server_upload_time=f"2024-11-04 09:00:0{seconds}",
+            **{"$insert_id": "again"},
+        )
     for text in ODD_TEXTS:
         new.add("2024-10-02 10:00:00", f"x{text}", amplitude_id=800, session_id=801, user_id=None, device_id=text)
     return new.made
@@ -221,22 +245,31 @@ def chunk_files(lake: Lake, year: str) -> list[Path]:
     return sorted(lake.chunks(year).glob("part-*.csv"))
 
 
-def publish_features(lake: Lake, year: str) -> dict[str, Path]:
-    """Publish the four feature tables of one ingested year; return their files by name."""
+def publish_features(lake: Lake, year: str, settings: Settings | None = None) -> dict[str, Path]:
+    """Publish the feature tables and the cleaning report of one ingested year; return the tables' files by name."""
     from analytics_assets.core.features import tables
-    from analytics_assets.core.features.engine import open_engine, publish
+    from analytics_assets.core.features.actors import actors
+    from analytics_assets.core.features.cleaning import clean_year
+    from analytics_assets.core.features.engine import open_engine, parquet, publish
 
-    clean, visits = lake.feature("clean_events", year), lake.feature("sessions", year)
+    settings = settings or default_settings()
+    paths = {table.name: lake.feature(table.name, year) for table in FEATURE_TABLES}
+    clean, visits = parquet([paths["clean_events"]]), [paths["sessions"]]
     queries = {
-        "clean_events": lambda: tables.clean_events(chunk_files(lake, year), year),
-        "sessions": lambda: tables.sessions([clean], year),
-        "user_features": lambda: tables.user_features([clean], [visits]),
-        "daily_metrics": lambda: tables.daily_metrics([clean], [visits]),
+        "sessions": lambda: tables.sessions(
+            tables.accepted_events([paths["clean_events"]], [paths["dropped_events"]]), year
+        ),
+        "user_features": lambda: tables.user_features(clean, visits),
+        "user_profiles": lambda: tables.user_profiles(clean),
+        "daily_metrics": lambda: tables.daily_metrics(clean, visits, [year]),
     }
     with open_engine(lake.staging() / "duckdb") as engine:
+        publish(engine, actors(chunk_files(lake, year), settings), paths["actors"], TABLES["actors"])
+        report = clean_year(engine, lake, year, read_json(lake.manifest(year)), settings)
+        write_json(lake.cleaning_report(year), report)
         for name, query in queries.items():
-            publish(engine, query(), lake.feature(name, year), TABLES[name])
-    return {name: lake.feature(name, year) for name in queries}
+            publish(engine, query(), paths[name], TABLES[name])
+    return paths
 
 
 def read_rows(files: Sequence[Path]) -> list[dict[str, str | None]]:

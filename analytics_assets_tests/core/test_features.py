@@ -1,34 +1,43 @@
-"""The feature tables and the quality figures against plain Python on the same chunks.
+"""The feature tables against plain Python on the same chunks.
 
-Put here: every column of every feature table, the waterfall, New Year, and that equal input gives equal bytes. Keep
-out: publication as assets and their checks (``test_feature_assets``).
+Put here: every column of every feature table, New Year, and that equal input gives equal bytes. Keep out: cleaning
+profiles (``test_cleaning``), places (``test_places``, ``test_imputation``) and publication as assets.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from analytics_assets.core.features.imputation import build_places
 
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.features import tables
-from analytics_assets.core.features.engine import open_engine, publish
-from analytics_assets.core.features.quality import quality_report
-from analytics_assets.core.files import json_bytes, read_json
+from analytics_assets.core.features.engine import open_engine, parquet, publish
+from analytics_assets.core.features.events import staged_chunks
+from analytics_assets.core.files import read_json, write_json
 from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
+from analytics_assets.core.settings import default_settings
 from analytics_assets.schemas import CLEAN_EVENTS, EVENT_CHUNKS, FEATURE_TABLES, TABLES
+from analytics_assets_tests.core.cleaning_reference import (
+    classes_of,
+    entropy,
+    is_noise,
+    quantile,
+    removed_by,
+    screen_of,
+)
 from analytics_assets_tests.core.event_data import (
-    NO_TOKENS,
-    TOKENS,
     Event,
     Records,
     assert_same_rows,
@@ -91,23 +100,94 @@ def in_sessions(events: Sequence[Event]) -> dict[str, list[Event]]:
     return {session: sorted(members, key=lambda e: e.order) for session, members in found.items()}
 
 
-def expected_clean(events: Sequence[Event], year: str) -> list[dict[str, Any]]:
-    places = {e["uuid"]: n for members in in_sessions(events).values() for n, e in enumerate(members, start=1)}
-    found = []
+def places_of(events: Sequence[Event]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """What ``build_places`` says about each combination of actor, device and delivered place."""
+    key = ("actor", "device_id", "country", "region", "city", "dma")
+    columns = {name: [e.actor if name == "actor" else e[name] for e in events] for name in key}
+    rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    with duckdb.connect() as engine:
+        engine.register("rows", rows)
+        found = engine.sql(f"SELECT * FROM {build_places(engine, 'rows')}").to_arrow_table().to_pylist()
+    names = ("actor", "device_id", "delivered_country", "delivered_region", "delivered_city", "delivered_dma")
+    return {tuple(row[name] for name in names): row for row in found}
+
+
+def steps_of(members: Sequence[Event], name_of: Callable[[str], str | None]) -> list[int]:
+    """Number of the step that each event of a session belongs to, when the unnamed ones belong to the one before."""
+    found: list[int] = []
+    number, last = 0, None
+    for event in members:
+        name = name_of(event["event_type"])
+        if name is not None and name != last:
+            number, last = number + 1, name
+        found.append(number)
+    return found
+
+
+def expected_events(events: Sequence[Event], year: str) -> dict[str, dict[str, Any]]:
+    """Row of clean_events or dropped_events of every event, by uuid."""
+    settings = default_settings()
+    actors, places = classes_of(events, settings), places_of(events)
+    derived: dict[str, dict[str, Any]] = {}
+    for members in in_sessions(events).values():
+        intents = steps_of(members, lambda name: None if is_noise(name, settings) else name)
+        screens = steps_of(members, lambda name: screen_of(name, settings))
+        for n, event in enumerate(members):
+            gap = (event.time - members[n - 1].time).total_seconds() if n else None
+            derived[event["uuid"]] = {
+                "position": n + 1,
+                "seconds_since_start": (event.time - members[0].time).total_seconds(),
+                "seconds_since_previous": gap,
+                "is_burst": None if gap is None else gap < 0.05,
+                "intent_step": intents[n],
+                "screen_step": screens[n],
+            }
+    outside = ("position", "seconds_since_start", "seconds_since_previous", "is_burst", "intent_step", "screen_step")
+    found = {}
     for event in events:
         latency = micros(event["client_upload_time"], event["server_received_time"])
         processing = micros(event["server_received_time"], event["processed_time"])
-        derived = {
+        key = (event.actor, *(event[name] for name in ("device_id", "country", "region", "city", "dma")))
+        hour, weekday = 2 * math.pi * event.time.hour / 24, 2 * math.pi * event.time.weekday() / 7
+        row = {name: event.values.get(name) for name in CLEAN_EVENTS.column_names}
+        row |= {
+            name: value for name, value in places[key].items() if name in row and name not in ("actor", "device_id")
+        }
+        row |= {
             "time": event.time,
             "actor": event.actor,
+            "actor_class": actors[event.actor]["actor_class"] if event.actor else "sentinel",
             "session_key": event.session,
-            "position": places.get(event["uuid"]),
             "latency_ms": None if latency is None else latency / 1000,
             "processing_ms": None if processing is None else processing / 1000,
             "outside_year": event.time.year != int(year),
+            "hour": event.time.hour,
+            "weekday": event.time.isoweekday(),
+            "hour_sin": math.sin(hour),
+            "hour_cos": math.cos(hour),
+            "weekday_sin": math.sin(weekday),
+            "weekday_cos": math.cos(weekday),
+            "is_noise": is_noise(event["event_type"], settings),
+            "screen": screen_of(event["event_type"], settings),
+            **derived.get(event["uuid"], dict.fromkeys(outside)),
         }
-        found.append({n: derived[n] if n in derived else event[n] for n in CLEAN_EVENTS.column_names})
+        found[event["uuid"]] = row
     return found
+
+
+def expected_clean(events: Sequence[Event], year: str) -> list[dict[str, Any]]:
+    gone = removed_by(events, default_settings())
+    return [row for uuid, row in expected_events(events, year).items() if uuid not in gone]
+
+
+def expected_dropped(events: Sequence[Event], year: str) -> list[dict[str, Any]]:
+    gone = removed_by(events, default_settings())
+    return [row | {"dropped_by": gone[uuid]} for uuid, row in expected_events(events, year).items() if uuid in gone]
+
+
+def kept(events: Sequence[Event]) -> list[Event]:
+    gone = removed_by(events, default_settings())
+    return [event for event in events if event["uuid"] not in gone]
 
 
 def first_known(events: Sequence[Event], name: str) -> Any:
@@ -118,24 +198,35 @@ def expected_sessions(events: Sequence[Event], year: str) -> list[dict[str, Any]
     start, end = datetime(int(year), 1, 1), datetime(int(year) + 1, 1, 1)
     epoch = datetime(1970, 1, 1)
     milliseconds = [(moment - epoch) // timedelta(milliseconds=1) for moment in (start, end)]
+    settings = default_settings()
+    actors = classes_of(events, settings)
+    countries = {uuid: row["country"] for uuid, row in expected_events(events, year).items()}
     found = []
     for session, members in in_sessions(events).items():
         first, last = members[0], members[-1]
         number = first["session_id"]
+        intents = steps_of(members, lambda name: None if is_noise(name, settings) else name)[-1]
         found.append(
             {
                 "session_key": session,
                 "actor": first.actor,
+                "actor_class": actors[first.actor]["actor_class"],
                 "session_id": number,
                 "person": session.removesuffix(f"|{number}"),
                 "start_time": first.time,
                 "end_time": last.time,
                 "duration_seconds": (last.time - first.time).total_seconds(),
+                "start_hour": first.time.hour,
+                "start_weekday": first.time.isoweekday(),
                 "events": len(members),
                 "event_types": len({event["event_type"] for event in members}),
+                "intent_events": intents,
+                "event_entropy": entropy(event["event_type"] for event in members),
+                "is_bounce": intents <= 1,
+                "mean_latency_ms": mean_latency(members),
                 "entry_event": first["event_type"],
                 "exit_event": last["event_type"],
-                "country": first_known(members, "country"),
+                "country": next((c for e in members if (c := countries[e["uuid"]]) is not None), None),
                 "device_family": first_known(members, "device_family"),
                 "may_cross_year": first.time < start
                 or last.time >= end - timedelta(minutes=30)
@@ -145,13 +236,27 @@ def expected_sessions(events: Sequence[Event], year: str) -> list[dict[str, Any]
     return found
 
 
+def latencies(events: Sequence[Event]) -> list[float]:
+    known = [micros(event["client_upload_time"], event["server_received_time"]) for event in events]
+    return [latency / 1000 for latency in known if latency is not None and abs(latency) <= 60_000_000]
+
+
+def mean_latency(events: Sequence[Event]) -> float | None:
+    known = latencies(events)
+    return fmean(known) if known else None
+
+
 def most_frequent(values: Sequence[Any]) -> Any:
     counts = Counter(value for value in values if value is not None)
     return min(counts, key=lambda value: (-counts[value], value)) if counts else None
 
 
-def expected_users(events: Sequence[Event]) -> list[dict[str, Any]]:
-    sessions = in_sessions(events)
+def expected_users(
+    events: Sequence[Event], all_events: Sequence[Event], classes: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Rows over `events`; sessions have the length that they have over `all_events`."""
+    sessions = in_sessions(all_events)
+    countries = {uuid: row["country"] for uuid, row in expected_events(all_events, "2024").items()}
     by_actor = defaultdict(list)
     for event in events:
         if event.actor is not None:
@@ -163,86 +268,155 @@ def expected_users(events: Sequence[Event]) -> list[dict[str, Any]]:
         days = len({time.date() for time in times})
         own = {event.session for event in members if event.session is not None}
         seconds = [(sessions[key][-1].time - sessions[key][0].time).total_seconds() for key in own]
-        types = Counter(event["event_type"] for event in members)
+        types = [event["event_type"] for event in members]
         inside = sum(event.session is not None for event in members)
-        shares = [count / len(members) for count in types.values()]
         angles = [2 * math.pi * time.hour / 24 for time in times]
+        top = most_frequent(types)
         found.append(
             {
                 "actor": actor,
+                "actor_class": classes[actor],
                 "first_seen": min(times),
                 "last_seen": max(times),
                 "active_days": days,
                 "tenure_days": (max(times) - min(times)) / timedelta(days=1),
                 "recency_days": (newest - max(times)) / timedelta(days=1),
+                "active_day_share": days / ((max(times).date() - min(times).date()).days + 1),
                 "events": len(members),
                 "sessions": len(own),
-                "event_types": len(types),
+                "event_types": len(set(types)),
                 "events_per_active_day": len(members) / days,
+                "sessions_per_active_day": len(own) / days,
                 "events_per_session": inside / len(own) if own else None,
                 "mean_session_seconds": fmean(seconds) if own else None,
                 "median_session_seconds": median(seconds) if own else None,
                 "action_session_share": sum(s > 1 for s in seconds) / len(own) if own else None,
+                "noise_share": sum(is_noise(name, default_settings()) for name in types) / len(types),
                 "weekend_share": sum(time.weekday() >= 5 for time in times) / len(times),
                 "hour_sin": fmean(map(math.sin, angles)),
                 "hour_cos": fmean(map(math.cos, angles)),
-                "event_entropy": -sum(share * math.log2(share) for share in shares) + 0.0,
-                "top_event": most_frequent([event["event_type"] for event in members]),
-                "country": most_frequent([event["country"] for event in members]),
+                "peak_hour": most_frequent([time.hour for time in times]),
+                "event_entropy": entropy(types),
+                "top_event": top,
+                "top_event_share": types.count(top) / len(types),
+                "mean_latency_ms": mean_latency(members),
+                "country": most_frequent([countries[event["uuid"]] for event in members]),
                 "device_family": most_frequent([event["device_family"] for event in members]),
             }
         )
     return found
 
 
-def expected_days(events: Sequence[Event]) -> list[dict[str, Any]]:
+def expected_profiles(events: Sequence[Event], classes: dict[str, str]) -> list[dict[str, Any]]:
+    settings = default_settings()
+    found = []
+    for dimension, value_of in {
+        "event_type": lambda event: event["event_type"],
+        "screen": lambda event: screen_of(event["event_type"], settings),
+        "hour": lambda event: f"{event.time.hour:02d}",
+    }.items():
+        pairs = Counter((e.actor, value_of(e)) for e in events if e.actor is not None and value_of(e) is not None)
+        totals: Counter[str] = Counter()
+        for (actor, _), number in pairs.items():
+            totals[actor] += number
+        found += [
+            {
+                "actor": actor,
+                "actor_class": classes[actor],
+                "dimension": dimension,
+                "value": value,
+                "events": number,
+                "share": number / totals[actor],
+            }
+            for (actor, value), number in pairs.items()
+        ]
+    return found
+
+
+def expected_days(
+    events: Sequence[Event], all_events: Sequence[Event], years: Sequence[str], classes: dict[str, str]
+) -> list[dict[str, Any]]:
     by_day: dict[date, list[Event]] = defaultdict(list)
     for event in events:
         by_day[event.time.date()].append(event)
+    own = {event.session for event in events}
     durations: dict[date, list[float]] = defaultdict(list)
-    for members in in_sessions(events).values():
-        durations[members[0].time.date()].append((members[-1].time - members[0].time).total_seconds())
+    for session, members in in_sessions(all_events).items():
+        if session in own:
+            durations[members[0].time.date()].append((members[-1].time - members[0].time).total_seconds())
+    inside = [day for day in by_day if str(day.year) in years]
+    days = set(by_day) | set(durations)
+    days |= {min(inside) + timedelta(days=n) for n in range((max(inside) - min(inside)).days + 1)} if inside else set()
+    settings = default_settings()
     found = []
-    for number in range((max(by_day) - min(by_day)).days + 1):
-        day = min(by_day) + timedelta(days=number)
+    for day in days:
         members = by_day.get(day, [])
-        latencies = [micros(e["client_upload_time"], e["server_received_time"]) for e in members]
-        known = [latency / 1000 for latency in latencies if latency is not None and abs(latency) <= 60_000_000]
+        known = latencies(members)
         found.append(
             {
                 "date": day,
                 "events": len(members),
+                "intent_events": sum(not is_noise(event["event_type"], settings) for event in members),
+                "machine_events": sum(
+                    event.actor is None or classes[event.actor] in ("scripted", "sentinel") for event in members
+                ),
                 "actors": len({event.actor for event in members} - {None}),
+                "users": len({event["user_id"] for event in members} - {None}),
                 "sessions": len(durations.get(day, [])),
                 "mean_session_seconds": fmean(durations[day]) if day in durations else None,
+                "median_session_seconds": median(durations[day]) if day in durations else None,
                 "mean_latency_ms": fmean(known) if known else None,
+                "p95_latency_ms": quantile(known, 0.95) if known else None,
+                "outside_year": str(day.year) not in years,
                 "is_gap": not members,
             }
         )
     return found
 
 
+def class_by_actor(events: Sequence[Event]) -> dict[str, str]:
+    return {actor: row["actor_class"] for actor, row in classes_of(events, default_settings()).items()}
+
+
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("name", [table.name for table in FEATURE_TABLES])
 def test_every_column_equals_plain_python(data: Lake, events: dict[str, list[Event]], dataset: str, name: str) -> None:
     year, rows = YEARS[dataset], events[dataset]
+    classes = class_by_actor(rows)
     expected = {
+        "actors": lambda: list(classes_of(rows, default_settings()).values()),
         "clean_events": lambda: expected_clean(rows, year),
+        "dropped_events": lambda: expected_dropped(rows, year),
         "sessions": lambda: expected_sessions(rows, year),
-        "user_features": lambda: expected_users(rows),
-        "daily_metrics": lambda: expected_days(rows),
+        "user_features": lambda: expected_users(kept(rows), rows, classes),
+        "user_profiles": lambda: expected_profiles(kept(rows), classes),
+        "daily_metrics": lambda: expected_days(kept(rows), rows, [year], classes),
     }[name]()
     path = data.feature(name, year)
     assert pq.read_schema(path).equals(TABLES[name].arrow_schema())
-    assert_same_rows(rows_of(path), expected, TABLES[name].key)
+    found = rows_of(path)
+    if name == "dropped_events":
+        assert all(row.pop("reason") for row in found)
+    assert_same_rows(found, expected, TABLES[name].key)
+
+
+def test_the_data_exercise_every_class_and_step(data: Lake) -> None:
+    """The comparison above means something only as long as the data hold what it is about."""
+    classes = {row["actor_class"] for year in YEARS.values() for row in rows_of(data.feature("actors", year))}
+    assert classes == {"user", "device", "scripted", "sentinel"}
+    steps = {row["dropped_by"] for year in YEARS.values() for row in rows_of(data.feature("dropped_events", year))}
+    assert steps == {"exact_duplicates", "rows_without_actor"}
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_rows_are_in_a_stated_order(data: Lake, dataset: str) -> None:
     orders = {
+        "actors": ("actor",),
         "clean_events": ("time", "uuid"),
+        "dropped_events": ("time", "uuid"),
         "sessions": ("start_time", "session_key"),
         "user_features": ("actor",),
+        "user_profiles": ("actor", "dimension", "value"),
         "daily_metrics": ("date",),
     }
     for name, columns in orders.items():
@@ -261,108 +435,11 @@ def test_every_event_is_counted_once_in_sessions_and_days(data: Lake, events: di
     for dataset, year in YEARS.items():
         inside = sum(event.session is not None for event in events[dataset])
         assert sum(row["events"] for row in rows_of(data.feature("sessions", year))) == inside
-        assert sum(row["events"] for row in rows_of(data.feature("daily_metrics", year))) == len(events[dataset])
-        sessions = len(in_sessions(events[dataset]))
+        clean = len(rows_of(data.feature("clean_events", year)))
+        assert clean + len(rows_of(data.feature("dropped_events", year))) == len(events[dataset])
+        assert sum(row["events"] for row in rows_of(data.feature("daily_metrics", year))) == clean
+        sessions = len({event.session for event in kept(events[dataset])} - {None})
         assert sum(row["sessions"] for row in rows_of(data.feature("daily_metrics", year))) == sessions
-
-
-# Quality
-
-
-def report_of(lake: Lake, year: str) -> dict[str, Any]:
-    with open_engine(lake.staging() / "duckdb") as engine:
-        return quality_report(
-            engine, read_json(lake.manifest(year)), chunk_files(lake, year), lake.feature("clean_events", year)
-        )
-
-
-@pytest.fixture(scope="module")
-def reports(data: Lake) -> dict[str, dict[str, Any]]:
-    """Quality report by dataset."""
-    return {dataset: report_of(data, year) for dataset, year in YEARS.items()}
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_waterfall_adds_up(data: Lake, reports: dict[str, dict[str, Any]], dataset: str) -> None:
-    steps = reports[dataset]["waterfall"]
-    total = read_json(data.manifest(YEARS[dataset]))["total"]
-    for before, after in pairwise(steps):
-        assert before["rows_after"] == after["rows_before"]
-        assert before["columns_after"] == after["columns_before"]
-    assert steps[0]["rows_before"] == total["records_seen"]
-    assert steps[-1]["rows_after"] == len(rows_of(data.feature("clean_events", YEARS[dataset]))) == total["loaded"]
-    assert steps[0]["columns_before"] == 30
-    assert steps[-1]["columns_after"] == len(CLEAN_EVENTS.columns)
-    lost = {step["step"]: step["rows_before"] - step["rows_after"] for step in steps}
-    assert lost.pop("refuse") == total["quarantined"] == sum(steps[0]["details"].values())
-    assert lost.pop("drop exact duplicates") == total["duplicates"]
-    assert set(lost.values()) == {0}
-    if dataset == "sample":
-        assert total["quarantined"] and total["duplicates"], "the sample must exercise both"
-
-
-def test_dropped_columns_are_named_with_a_reason(reports: dict[str, dict[str, Any]]) -> None:
-    details = reports["sample"]["waterfall"][-1]["details"]
-    assert set(details) == set(EVENT_CHUNKS.column_names) - set(CLEAN_EVENTS.column_names)
-    assert all(details.values())
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_normalized_nulls_are_counted_by_column(data: Lake, reports: dict[str, dict[str, Any]], dataset: str) -> None:
-    counts: Counter[str] = Counter()
-    for row in read_rows(chunk_files(data, YEARS[dataset])):
-        counts.update(name for name, value in row.items() if value in TOKENS and name not in NO_TOKENS)
-    [step] = [step for step in reports[dataset]["waterfall"] if step["step"] == "normalize nulls"]
-    assert step["details"] == dict(counts)
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_quality_figures(
-    data: Lake, events: dict[str, list[Event]], reports: dict[str, dict[str, Any]], dataset: str
-) -> None:
-    report, rows, year = reports[dataset], events[dataset], YEARS[dataset]
-    manifest = read_json(data.manifest(year))
-    assert (report["year"], report["raw_digest"]) == (year, manifest["raw_digest"])
-    assert report["ingestion"] == {**manifest["total"], "reasons": manifest["quarantine_reasons"]}
-    clean = expected_clean(rows, year)
-    for figure, name in zip(report["columns"], CLEAN_EVENTS.column_names, strict=True):
-        values = [row[name] for row in clean]
-        nulls = values.count(None)
-        assert figure == {
-            "column": name,
-            "nulls": nulls,
-            "null_share": pytest.approx(nulls / len(rows), rel=1e-12),
-            "distinct_values": len(set(values) - {None}),
-        }
-    ties = [
-        len(list(members))
-        for session in in_sessions(rows).values()
-        for _, members in groupby(session, key=lambda event: event.time)
-    ]
-    assert report["identity"] == {
-        "actors": len({event.actor for event in rows} - {None}),
-        "users": len({event["user_id"] for event in rows} - {None}),
-        "devices": len({event["device_id"] for event in rows} - {None}),
-        "sessions": len(in_sessions(rows)),
-        "events_without_actor": sum(event.actor is None for event in rows),
-        "events_without_session": sum(event.session is None for event in rows),
-        "tied_events": sum(size for size in ties if size > 1),
-    }
-    ends = {"up to 1 minute": 60, "up to 1 hour": 3_600, "up to 1 day": 86_400, "up to 7 days": 604_800}
-    delays = dict.fromkeys([*ends, "more than 7 days", "unknown"], 0)
-    for event in rows:
-        delay = micros(event["client_event_time"], event["server_upload_time"])
-        if delay is None:
-            delays["unknown"] += 1
-        else:
-            fitting = (name for name, end in ends.items() if delay <= end * 1_000_000)
-            delays[next(fitting, "more than 7 days")] += 1
-    figures = report["time"]
-    assert figures["upload_delay"] == delays
-    assert datetime.fromisoformat(figures["first_event_time"]) == min(event.time for event in rows)
-    assert datetime.fromisoformat(figures["last_event_time"]) == max(event.time for event in rows)
-    assert figures["events_outside_year"] == sum(event.time.year != int(year) for event in rows)
-    json_bytes(report)
 
 
 # New Year
@@ -421,9 +498,14 @@ def test_tables_over_both_years_equal_plain_python(lake: Lake) -> None:
     years = ("2024", "2025")
     clean, visits = ([lake.feature(name, year) for year in years] for name in ("clean_events", "sessions"))
     events = [event for year in years for event in events_of(chunk_files(lake, year))]
+    classes = class_by_actor(events)
     for name, query, expected in (
-        ("user_features", tables.user_features(clean, visits), expected_users(events)),
-        ("daily_metrics", tables.daily_metrics(clean, visits), expected_days(events)),
+        ("user_features", tables.user_features(parquet(clean), visits), expected_users(events, events, classes)),
+        (
+            "daily_metrics",
+            tables.daily_metrics(parquet(clean), visits, years),
+            expected_days(events, events, years, classes),
+        ),
     ):
         order = ", ".join(TABLES[name].column_names)
         assert_same_rows(query_rows(lake, f"SELECT {order} FROM ({query})"), expected, TABLES[name].key)
@@ -436,7 +518,23 @@ def test_events_of_other_years_stay_and_are_flagged(lake: Lake) -> None:
         for year in ("2024", "2025")
     }
     assert outside == {"2024": ["early"], "2025": ["late"]}
-    assert {year: report_of(lake, year)["time"]["events_outside_year"] for year in outside} == {"2024": 1, "2025": 1}
+
+
+def test_a_clock_that_says_1970_or_9999_adds_one_day_each(lake: Lake) -> None:
+    new = Records()
+    new.add("1970-01-01 00:00:00")
+    new.add("2024-03-01 00:00:00")
+    new.add("2024-03-03 00:00:00")
+    new.add("9999-12-31 23:59:59")
+    ingest(lake, "2024", new.made)
+    rows = rows_of(publish_features(lake, "2024")["daily_metrics"])
+    assert [(str(row["date"]), row["outside_year"], row["is_gap"]) for row in rows] == [
+        ("1970-01-01", True, False),
+        ("2024-03-01", False, False),
+        ("2024-03-02", False, True),
+        ("2024-03-03", False, False),
+        ("9999-12-31", True, False),
+    ]
 
 
 def test_days_without_events_are_rows(lake: Lake) -> None:
@@ -510,7 +608,9 @@ def test_thread_count_does_not_change_a_byte(lake: Lake, monkeypatch: pytest.Mon
             ['Norway', 'Chile', NULL][(1 + hash(i, 5) % 3)::BIGINT] AS country
         FROM (SELECT i, (hash(i, 6) % 40000)::BIGINT AS session FROM range(300000) t(i))
     """
-    given = {"uuid": "lpad(i::VARCHAR, 7, '0')", "outside_year": "false"}
+    given = {"uuid": "lpad(i::VARCHAR, 7, '0')", "outside_year": "false", "is_noise": "hash(i, 7) % 3 > 0"}
+    given |= {"actor_class": "'user'", "hour": "hour(time)", "weekday": "isodow(time)", "intent_step": "i % 9"}
+    given |= dict.fromkeys(("hour_sin", "hour_cos", "weekday_sin", "weekday_cos"), "0.0")
     given |= {name: name for name in ("time", "event_type", "actor", "session_key", "session_id", "latency_ms")}
     given |= {"country": "country", "position": "row_number() OVER (PARTITION BY session_key ORDER BY time, i)"}
     columns = ", ".join(f"{given.get(column.name, 'NULL')} AS {column.name}" for column in CLEAN_EVENTS.columns)
@@ -524,9 +624,10 @@ def test_thread_count_does_not_change_a_byte(lake: Lake, monkeypatch: pytest.Mon
             if threads == "1":
                 publish(engine, f"SELECT {columns} FROM ({made}) ORDER BY time, uuid", clean, CLEAN_EVENTS)
             for table, query in (
-                ("sessions", tables.sessions([clean], "2024")),
-                ("user_features", tables.user_features([clean], [visits])),
-                ("daily_metrics", tables.daily_metrics([clean], [visits])),
+                ("sessions", tables.sessions(parquet([clean]), "2024")),
+                ("user_features", tables.user_features(parquet([clean]), [visits])),
+                ("user_profiles", tables.user_profiles(parquet([clean]))),
+                ("daily_metrics", tables.daily_metrics(parquet([clean]), [visits], ["2024"])),
             ):
                 publish(engine, query, lake.feature(table, "2024"), TABLES[table])
                 contents[table].append(lake.feature(table, "2024").read_bytes())
@@ -539,24 +640,20 @@ def test_no_events_give_empty_tables(lake: Lake) -> None:
         table = pq.read_table(path)
         assert table.num_rows == 0
         assert table.schema.equals(TABLES[name].arrow_schema())
-    report = report_of(lake, "2024")
-    json_bytes(report)
-    assert [step["rows_after"] for step in report["waterfall"]] == [0] * 5
-    assert {figure["null_share"] for figure in report["columns"]} == {0.0}
-    assert set(report["identity"].values()) == {0}
-    assert set(report["time"]["upload_delay"].values()) == {0}
-    assert report["time"]["first_event_time"] is None
 
 
 # The chunks
 
 
 def test_columns_are_taken_by_name(lake: Lake, data: Lake, tmp_path: Path) -> None:
+    lake.chunks("2024").mkdir(parents=True)
     names = list(reversed(EVENT_CHUNKS.column_names))
-    path = write_rows(tmp_path / "backwards.csv", names, read_rows(chunk_files(data, "2024")))
-    with open_engine(lake.staging() / "duckdb") as engine:
-        publish(engine, tables.clean_events([path], "2024"), tmp_path / "clean.parquet", CLEAN_EVENTS)
-    assert (tmp_path / "clean.parquet").read_bytes() == data.feature("clean_events", "2024").read_bytes()
+    write_rows(lake.chunks("2024") / "part-00000.csv", names, read_rows(chunk_files(data, "2024")))
+    manifest = {**read_json(data.manifest("2024")), "chunks": [{"path": "part-00000.csv"}]}
+    write_json(lake.manifest("2024"), manifest)
+    publish_features(lake, "2024")
+    for name in ("actors", "clean_events"):
+        assert lake.feature(name, "2024").read_bytes() == data.feature(name, "2024").read_bytes(), name
 
 
 @pytest.mark.parametrize("change", ["missing", "undeclared", "twice", "other order"])
@@ -572,7 +669,7 @@ def test_wrong_header_names_the_file(lake: Lake, tmp_path: Path, change: str) ->
     }[change]
     bad = write_rows(tmp_path / "b.csv", wrong, [{**row, "surprise": "x"} for row in rows])
     with pytest.raises(PipelineError) as failure:
-        tables.clean_events([good, bad], "2024")
+        staged_chunks([good, bad])
     assert failure.value.place == str(bad)
 
 
@@ -584,8 +681,7 @@ def test_value_that_does_not_fit_fails(lake: Lake, tmp_path: Path, column: str, 
     rows = read_rows(ingest(lake, "2024", [Records().add("2024-05-01 10:00:00")]))
     path = write_rows(tmp_path / "bad.csv", EVENT_CHUNKS.column_names, [rows[0], {**rows[0], column: value}])
     with open_engine(lake.staging() / "duckdb") as engine, pytest.raises(Exception, match=r"bad\.csv"):
-        publish(engine, tables.clean_events([path], "2024"), tmp_path / "clean.parquet", CLEAN_EVENTS)
-    assert not (tmp_path / "clean.parquet").exists()
+        engine.execute(f"COPY ({staged_chunks([path])}) TO '{tmp_path / 'staged.parquet'}'")
 
 
 @pytest.mark.parametrize("fields", [29, 31])
@@ -594,4 +690,4 @@ def test_row_of_another_length_fails(lake: Lake, tmp_path: Path, fields: int) ->
     bad = tmp_path / "bad.csv"
     bad.write_text(path.read_text() + ",".join(['"1"'] * fields) + "\n")
     with open_engine(lake.staging() / "duckdb") as engine, pytest.raises(Exception, match=r"bad\.csv"):
-        publish(engine, tables.clean_events([bad], "2024"), tmp_path / "clean.parquet", CLEAN_EVENTS)
+        engine.execute(f"COPY ({staged_chunks([bad])}) TO '{tmp_path / 'staged.parquet'}'")

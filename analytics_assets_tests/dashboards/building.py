@@ -99,15 +99,9 @@ def ingest(lake: Lake) -> None:
 def build_features(lake: Lake) -> None:
     """What the assets of group ``features`` do."""
     for year in lake.ingested_years():
-        manifest = read_json(lake.manifest(year))
-        chunks = [lake.chunks(year) / chunk["path"] for chunk in manifest["chunks"]]
-        clean, visits = lake.feature("clean_events", year), lake.feature("sessions", year)
+        publish_features(lake, year)
         with open_engine(lake.staging() / "duckdb") as engine:
-            publish(engine, tables.clean_events(chunks, year), clean, CLEAN_EVENTS)
-            publish(engine, tables.sessions([clean], year), visits, SESSIONS)
-            publish(engine, tables.user_features([clean], [visits]), lake.feature("user_features", year), USER_FEATURES)
-            publish(engine, tables.daily_metrics([clean], [visits]), lake.feature("daily_metrics", year), DAILY_METRICS)
-            write_json(lake.quality(year), quality_report(engine, manifest, chunks, clean))
+            write_json(lake.quality(year), quality_report(engine, lake, year, default_settings()))
 
 
 def build_models(lake: Lake) -> None:

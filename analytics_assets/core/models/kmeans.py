@@ -81,7 +81,7 @@ def load_behaviour(
     names = LOG_FEATURES + PLAIN_FEATURES
     rows = engine.sql(
         f"SELECT actor, events, {', '.join(f'coalesce({n}, 0)::DOUBLE AS {n}' for n in names)} "
-        f"FROM ({user_features(clean, session_files)}) ORDER BY actor"
+        f"FROM ({user_features(parquet(clean), session_files)}) ORDER BY actor"
     ).to_arrow_table()
     mix_events = [
         name
