@@ -13,12 +13,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from analytics_assets_tests.bench import ingestion
+from analytics_assets_tests.bench import analysis, ingestion
 
 RUNS = 3
 """Runs of each stage; the median is printed."""
@@ -26,7 +27,7 @@ RUNS = 3
 STAGES = ("generate", "ingest", "summaries", "features", "models", "import_definitions")
 
 
-def in_a_process(module: str, *arguments: str, folder: Path) -> dict[str, float]:
+def in_a_process(module: str, *arguments: str, folder: Path) -> dict[str, Any]:
     """Figures that one piece of work prints; a fresh process each, so that peaks of memory are its own."""
     result = subprocess.run(
         [sys.executable, "-m", f"analytics_assets_tests.bench.{module}", *arguments],
@@ -47,13 +48,15 @@ def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
 @click.command()
 @click.option("--events", default=100_000, show_default=True, help="Generated events of one year for the stages.")
 @click.option("--ingest-events", default=200_000, show_default=True, help="Events for the comparison of ingestion.")
-@click.option("--only", type=click.Choice(["ingestion", "stages"]), help="Only one of the two tables.")
+@click.option("--only", type=click.Choice(["ingestion", "analysis", "stages"]), help="Only one of the tables.")
 def main(events: int, ingest_events: int, only: str | None) -> None:
-    """Measure ingestion next to other ways, and every stage, on generated events."""
+    """Measure ingestion next to other ways, analysis at two sizes, and every stage, on generated events."""
     console = Console()
-    if only != "stages":
+    if only in (None, "ingestion"):
         compare_ingestion(console, ingest_events)
-    if only != "ingestion":
+    if only in (None, "analysis"):
+        measure_analysis(console)
+    if only in (None, "stages"):
         measure_stages(console, events)
 
 
@@ -94,6 +97,44 @@ def compare_ingestion(console: Console, events: int) -> None:
         f"{peaks['ours_large'] / peaks['ours_ndjson']:.2f}x the peak memory",
     ):
         console.print(text, highlight=False)
+
+
+def measure_analysis(console: Console) -> None:
+    """Print summaries, features, quality and results at two sizes, and how the time per event compares."""
+    sizes = (analysis.SMALL, analysis.LARGE)
+    runs: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        for size in sizes:
+            in_a_process("analysis", "prepare", str(Path(place, str(size))), str(size), folder=Path(place))
+        # The sizes take turns, so that a slow spell of a shared machine meets both.
+        for _ in range(RUNS):
+            for work in analysis.WORK:
+                for size in sizes:
+                    folder = Path(place, str(size))
+                    runs.setdefault((work, size), []).append(in_a_process("analysis", work, str(folder), folder=folder))
+    table = Table(title=f"Analysis, median of {RUNS} runs, {os.cpu_count()} cores")
+    for heading in ("work", "events", "seconds", "us/event", "against small", "Python peak MB", "Java peak MB"):
+        table.add_column(heading, justify="left" if heading == "work" else "right")
+    for work in analysis.WORK:
+        per_event = {s: statistics.median(run["seconds"] for run in runs[work, s]) / s * 1e6 for s in sizes}
+        for size in sizes:
+            table.add_row(
+                work,
+                f"{size:,}",
+                f"{per_event[size] * size / 1e6:.1f}",
+                f"{per_event[size]:.1f}",
+                f"{per_event[size] / per_event[sizes[0]]:.2f}x",
+                f"{max(run['peak_mb'] for run in runs[work, size]):,.0f}",
+                f"{max(run['children_mb'] for run in runs[work, size]):,.0f}",
+            )
+    console.print(table)
+    for size in sizes:
+        parts = runs["summaries", size]
+        medians = {name: statistics.median(run["parts"][name] for run in parts) for name in parts[0]["parts"]}
+        console.print(
+            f"summaries of {size:,}: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in medians.items()),
+            highlight=False,
+        )
 
 
 def measure_stages(console: Console, events: int) -> None:

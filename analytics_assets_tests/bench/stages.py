@@ -13,14 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from analytics_assets.core.files import read_json, write_table
 from analytics_assets.core.lake import Lake
 
 YEAR = "2024"
-
-
-def chunk_files(lake: Lake) -> list[Path]:
-    return [lake.chunks(YEAR) / chunk["path"] for chunk in read_json(lake.manifest(YEAR))["chunks"]]
 
 
 def generate(lake: Lake, events: int) -> Callable[[], object]:
@@ -40,16 +35,11 @@ def ingest(lake: Lake, events: int) -> Callable[[], object]:
 
 
 def summaries(lake: Lake, events: int) -> Callable[[], object]:
-    from analytics_assets.core.summaries import summarize
-    from analytics_assets.resources.spark import SparkResource
+    from analytics_assets_tests.bench import analysis
+    from analytics_assets_tests.core.event_data import publish_features
 
-    def work() -> None:
-        spark = SparkResource()
-        for result in summarize(spark.session, chunk_files(lake)):
-            write_table(lake.summary(YEAR, result.table.name), result.rows, result.table)
-        spark.stop()
-
-    return work
+    publish_features(lake, YEAR)
+    return lambda: analysis.summaries(lake)
 
 
 def features(lake: Lake, events: int) -> Callable[[], object]:
