@@ -47,7 +47,7 @@ def features(lake: Lake) -> dict[str, float]:
 
 def summaries(lake: Lake) -> dict[str, float]:
     """All Spark summaries, the session's start included."""
-    from analytics_assets.core.summaries import summarize
+    from analytics_assets.core.summaries.run import summarize
     from analytics_assets.resources.spark import SparkResource
 
     started, found = time.perf_counter(), {}
@@ -57,7 +57,7 @@ def summaries(lake: Lake) -> dict[str, float]:
     actors = lake.feature("actors", YEAR)
     for result in summarize(session, chunk_files(lake, YEAR), actors, YEAR, default_settings()):
         write_table(lake.summary(YEAR, result.table.name), result.rows, result.table)
-        found[result.table.name] = result.seconds
+        found |= {cost.name: cost.seconds for cost in (*result.shared, result.cost)}
     spark.stop()
     return found
 
@@ -68,7 +68,8 @@ def quality(lake: Lake) -> dict[str, float]:
     from analytics_assets.core.features.quality import quality_report
 
     with open_engine(lake.staging() / "duckdb") as engine:
-        write_json(lake.quality(YEAR), quality_report(engine, lake, YEAR, default_settings()))
+        manifest = read_json(lake.manifest(YEAR))
+        write_json(lake.quality(YEAR), quality_report(engine, lake, YEAR, manifest, default_settings()))
     return {}
 
 

@@ -9,8 +9,7 @@ import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from analytics_assets.core.features import tables
-from analytics_assets.core.features.engine import open_engine, publish
+from analytics_assets.core.features.engine import open_engine
 from analytics_assets.core.features.quality import quality_report
 from analytics_assets.core.files import read_json, write_json, write_table
 from analytics_assets.core.ingest.run import ingest_year
@@ -18,14 +17,9 @@ from analytics_assets.core.lake import Lake
 from analytics_assets.core.models import kmeans, markov
 from analytics_assets.core.models.sequences import load_sequences
 from analytics_assets.core.results import analysis_results
-from analytics_assets.schemas import (
-    CLEAN_EVENTS,
-    DAILY_METRICS,
-    KMEANS_ASSIGNMENTS,
-    MARKOV_PREDICTIONS,
-    SESSIONS,
-    USER_FEATURES,
-)
+from analytics_assets.core.settings import default_settings
+from analytics_assets.schemas import KMEANS_ASSIGNMENTS, MARKOV_PREDICTIONS
+from analytics_assets_tests.core.event_data import publish_features
 
 SCRIPT_EVENT = "<script>alert(1)</script>"
 MARKDOWN_EVENT = "**x** [a](b)"
@@ -101,7 +95,8 @@ def build_features(lake: Lake) -> None:
     for year in lake.ingested_years():
         publish_features(lake, year)
         with open_engine(lake.staging() / "duckdb") as engine:
-            write_json(lake.quality(year), quality_report(engine, lake, year, default_settings()))
+            manifest = read_json(lake.manifest(year))
+            write_json(lake.quality(year), quality_report(engine, lake, year, manifest, default_settings()))
 
 
 def build_models(lake: Lake) -> None:

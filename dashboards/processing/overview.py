@@ -253,7 +253,7 @@ def _identity(quality: dict[str, Any], year: str, as_of: str) -> None:
         column_config={"Count": NUMBER},
         alt="Table of actors, users, devices, sessions and events without them.",
     )
-    components.caption("data_quality", "distinct values and events", f"clean_events of {year}", as_of)
+    components.caption("data_quality", "distinct values and events", f"all loaded events of {year}", as_of)
 
 
 def _quarantine(lake: Lake, year: str) -> None:

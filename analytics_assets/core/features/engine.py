@@ -20,7 +20,7 @@ from analytics_assets.core.expressions import normalized_select
 from analytics_assets.core.files import ROW_GROUP_ROWS, write_table
 from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK, Table
 
-MEMORY_LIMIT = "2GB"
+MEMORY_LIMIT = "1500MB"
 """DuckDB's share: below it queries stay in memory, above it they spill to disk."""
 
 _TYPES = {"string": "VARCHAR", "int64": "BIGINT", "timestamp": "TIMESTAMP"}
