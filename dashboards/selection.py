@@ -21,6 +21,9 @@ TOP = 20
 
 Ranking = list[tuple[str | None, int]]
 
+_OBSERVED_COUNTRY = "CASE WHEN country_method = 'observed' THEN country END"
+"""Country of an event as the published list counts it: imputed ones left out."""
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -169,7 +172,7 @@ def _counted(scope: Scope) -> Figures:
         top_events=ranking(events("event_type, count(*)", ranked("event_type"))),
         entry_events=ranking(sessions("entry_event, count(*)", ranked("entry_event"))),
         exit_events=ranking(sessions("exit_event, count(*)", ranked("exit_event"))),
-        countries=ranking(events("country, count(*)", ranked("country"))),
+        countries=ranking(events(f"{_OBSERVED_COUNTRY} AS country, count(*)", ranked("country"))),
         device_families=ranking(events("device_family, count(*)", ranked("device_family"))),
     )
 
@@ -190,7 +193,9 @@ def by_weekday_and_hour(scope: Scope) -> list[list[int]]:
 
 
 def _rows(scope: Scope, table: str, sql: str) -> list[tuple[Any, ...]]:
-    files = [scope.lake.feature(table, year) for year in scope.results["years"]]
+    # The published figures count what cleaning sets aside, too.
+    tables = ("clean_events", "dropped_events") if table == "clean_events" else (table,)
+    files = [scope.lake.feature(name, year) for name in tables for year in scope.results["years"]]
     return data.query(sql, files, table)
 
 

@@ -127,8 +127,11 @@ QUALITY = {
             "columns_before": int,
             "columns_after": int,
             "details": Each((str, int, float)),
+            "examples": [{"uuid": str, "event_type": str, "event_time": str, "reason": str}],
         }
     ],
+    "profile": str,
+    "grades": [{"name": str, "what": str, "value": MAYBE_NUMBER, "limit": NUMBER, "passed": bool}],
     "columns": [{"column": str, "nulls": int, "null_share": NUMBER, "distinct_values": int}],
     "time": {
         "first_event_time": MAYBE_TEXT,

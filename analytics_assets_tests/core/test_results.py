@@ -1,42 +1,51 @@
 """The published figures and lists against plain Python on small data of two years.
 
-Put here: every metric and every list of ``analysis_results.json``. Keep out: the asset that writes it
-(``test_report_assets``).
+Put here: every metric and every list of ``analysis_results.json``. Keep out: the findings (``test_findings.py``), the
+schema and agreement with other tables (``test_results_document.py``).
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from itertools import pairwise
-from statistics import fmean, median
+import json
+from collections import Counter
+from datetime import date, datetime
+from statistics import fmean
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from analytics_assets.core.features.engine import open_engine
-from analytics_assets.core.files import json_bytes, read_json, write_json
+from analytics_assets.core.files import json_bytes, read_json, write_json, write_table
 from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
-from analytics_assets.core.results import TOP, analysis_results
-from analytics_assets.schemas import METRICS
+from analytics_assets.core.results import analysis_results
+from analytics_assets.core.results.summarized import LISTS as SUMMARY_LISTS
+from analytics_assets.schemas import KMEANS_ASSIGNMENTS, METRICS
+from analytics_assets_tests.core import results_reference as reference
+from analytics_assets_tests.core import results_reference_lists as list_reference
 from analytics_assets_tests.core.event_data import (
-    Event,
     Records,
-    chunk_files,
-    events_of,
+    extreme_records,
     hostile_records,
     ingest,
     ingest_nothing,
     publish_features,
     same,
 )
+from analytics_assets_tests.core.results_summaries import SUMMARIES, write_summaries
 
 YEARS = ["2024", "2025"]
 DATASETS = ["hand-made", "sample"]
 NEW_YEAR = {"session_id": 1735688700000, "amplitude_id": 1}
+OF_SUMMARIES = (
+    "daily_active_actors",
+    "weekly_active_actors",
+    "monthly_active_actors",
+    "dau_mau",
+    "week1_retention",
+)
+OF_FILES = ("records_seen", "duplicates", "quarantined", "dropped_events", "dropped_share")
 
 
 def later_records() -> list[dict[str, Any]]:
@@ -52,6 +61,12 @@ def later_records() -> list[dict[str, Any]]:
     new.add("2025-03-03 03:03:04", "outside", session_id=-1, client_upload_time="2025-03-03 03:03:00.5")
     for number in range(30):  # more equal counts than a list holds
         new.add("2025-04-04 04:04:04", f"tied {number:02d}", session_id=1743739444000 + number % 7)
+    for number, name in enumerate(("session_start", "a:render", "a", "b:render", "a", "b", "session_end")):
+        new.add(f"2025-05-05 05:05:05.{number:03d}", name, session_id=1746421505000, amplitude_id=3, user_id="noisy")
+    new.add("2025-05-06 05:05:05", "session_end", session_id=1746507905000, amplitude_id=3, user_id="noisy")
+    for month in (5, 6, 7):  # whole months, which can be compared
+        new.add(f"2025-{month:02d}-15 10:00:00", "monthly", session_id=-1)
+    new.add("2025-08-01 10:00:00", "monthly", session_id=-1)
     return new.made
 
 
@@ -64,7 +79,7 @@ def earlier_records() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def lakes(sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Lake]:
-    """A lake with features of both years per dataset; read only."""
+    """A lake with features of both years per dataset; the hand-made one has summaries of its first year; read only."""
     made, sample = Lake(tmp_path_factory.mktemp("results")), Lake(tmp_path_factory.mktemp("results-sample"))
     ingest(made, "2024", earlier_records())
     ingest(made, "2025", later_records())
@@ -73,6 +88,7 @@ def lakes(sample_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         ingest_year(sample, year)
         publish_features(sample, year)
         publish_features(made, year)
+    write_summaries(made, "2024", SUMMARIES)
     return {"hand-made": made, "sample": sample}
 
 
@@ -81,198 +97,215 @@ def results_of(lake: Lake, years: list[str], models: list[str] | None = None) ->
         return analysis_results(engine, lake, years, models or [])
 
 
+def values_of(results: dict[str, Any], variant: str = "value") -> dict[str, Any]:
+    return {metric["name"]: metric[variant] for metric in results["metrics"] if variant in metric}
+
+
 @pytest.fixture(scope="module")
 def results(lakes: dict[str, Lake]) -> dict[str, dict[str, Any]]:
     return {name: results_of(lake, YEARS) for name, lake in lakes.items()}
 
 
 @pytest.fixture(scope="module")
-def events(lakes: dict[str, Lake]) -> dict[str, list[tuple[str, Event]]]:
-    """Events with their delivery year, read and interpreted without the code under test."""
-    return {
-        name: [(year, event) for year in YEARS for event in events_of(chunk_files(lake, year))]
-        for name, lake in lakes.items()
-    }
+def rows(lakes: dict[str, Lake]) -> dict[str, list[reference.Row]]:
+    return {name: reference.accepted_rows(lake, YEARS) for name, lake in lakes.items()}
 
 
-def journeys(rows: list[Event]) -> list[list[Event]]:
-    found = defaultdict(list)
-    for event in rows:
-        if event.session is not None:
-            found[event.session].append(event)
-    return [sorted(members, key=lambda event: event.order) for members in found.values()]
-
-
-def percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    low = ordered[math.floor(place)]
-    return low + (ordered[math.ceil(place)] - low) * (place - math.floor(place))
-
-
-def latency(event: Event) -> float | None:
-    if event["client_upload_time"] is None or event["server_received_time"] is None:
-        return None
-    return (event["server_received_time"] - event["client_upload_time"]) / timedelta(milliseconds=1)
-
-
-def expected_figures(lake: Lake, delivered: list[tuple[str, Event]]) -> dict[str, Any]:
-    rows = [event for _, event in delivered]
-    sessions = journeys(rows)
-    seconds = [(members[-1].time - members[0].time).total_seconds() for members in sessions]
-    carried = [value for value, members in zip(seconds, sessions, strict=True) for _ in members]
-    sizes = [len(members) for members in sessions]
-    actors = Counter(event.actor for event in rows if event.actor is not None)
-    steps = Counter((a["event_type"], b["event_type"]) for members in sessions for a, b in pairwise(members))
-    latencies = [value for event in rows if (value := latency(event)) is not None and abs(value) <= 60_000]
-    totals = [read_json(lake.manifest(year))["total"] for year in YEARS]
-    return {
-        **{name: sum(total[name] for total in totals) for name in ("records_seen", "duplicates", "quarantined")},
-        "events": len(rows),
-        "users": len({event["user_id"] for event in rows} - {None}),
-        "actors": len(actors),
-        "sessions": len(sessions),
-        "event_types": len({event["event_type"] for event in rows}),
-        "events_outside_year": sum(event.time.year != int(year) for year, event in delivered),
-        "session_seconds_mean": fmean(seconds),
-        "session_seconds_median": median(seconds),
-        "session_seconds_max": max(seconds),
-        "event_session_seconds_mean": fmean(carried),
-        "event_session_seconds_median": median(carried),
-        "events_per_session_mean": fmean(sizes),
-        "events_per_session_median": float(median(sizes)),
-        "events_per_session_max": max(sizes),
-        "single_event_sessions": sizes.count(1),
-        "events_per_actor_mean": fmean(actors.values()),
-        "events_per_actor_median": float(median(actors.values())),
-        "events_per_actor_max": max(actors.values()),
-        "top_actor_share": max(actors.values()) / sum(actors.values()),
-        "transitions": sum(steps.values()),
-        "distinct_transitions": len(steps),
-        "latency_ms_mean": fmean(latencies),
-        "latency_ms_p95": percentile(latencies, 0.95),
-    }
+def differences(actual: Any, expected: Any, place: str = "") -> list[str]:
+    """Where two JSON values differ; reals to 1e-9, everything else exactly."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        if actual.keys() != expected.keys():
+            return [f"{place}: keys {sorted(actual.keys() ^ expected.keys())}"]
+        return [found for key in expected for found in differences(actual[key], expected[key], f"{place}.{key}")]
+    if isinstance(expected, list) and isinstance(actual, list):
+        if len(actual) != len(expected):
+            return [f"{place}: {len(actual)} instead of {len(expected)} entries"]
+        pairs = zip(actual, expected, strict=True)
+        return [found for n, (a, b) in enumerate(pairs) for found in differences(a, b, f"{place}[{n}]")]
+    return [] if same(actual, expected) else [f"{place}: {actual!r} instead of {expected!r}"]
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_every_metric_equals_plain_python(
-    lakes: dict[str, Lake],
-    results: dict[str, dict[str, Any]],
-    events: dict[str, list[tuple[str, Event]]],
-    dataset: str,
+    lakes: dict[str, Lake], results: dict[str, dict[str, Any]], rows: dict[str, list[reference.Row]], dataset: str
 ) -> None:
-    expected = expected_figures(lakes[dataset], events[dataset])
-    metrics = results[dataset]["metrics"]
-    assert [metric["name"] for metric in metrics] == list(METRICS)
-    assert expected.keys() == METRICS.keys()
-    wrong = {m["name"]: (m["value"], expected[m["name"]]) for m in metrics if not same(m["value"], expected[m["name"]])}
-    assert not wrong
-    for metric in metrics:
+    visits = reference.visits_of(rows[dataset])
+    published = results[dataset]["metrics"]
+    assert [metric["name"] for metric in published] == list(METRICS)
+    for metric in published:
         declared = METRICS[metric["name"]]
         assert (metric["label"], metric["unit"], metric["source"]) == (declared.label, declared.unit, declared.source)
+        assert ("people" in metric) is ("without_top_actor" in metric) is declared.by_population
+    for population, variant in (("all", "value"), ("people", "people"), ("without_top_actor", "without_top_actor")):
+        expected = reference.metrics(rows[dataset], visits, population)
+        if population == "all":
+            totals = [read_json(lakes[dataset].manifest(year))["total"] for year in YEARS]
+            for name in ("records_seen", "duplicates", "quarantined"):
+                expected[name] = sum(total[name] for total in totals)
+            dropped = sum("dropped_by" in row.features for row in rows[dataset])
+            expected |= {"dropped_events": dropped, "dropped_share": dropped / len(rows[dataset])}
+        found = {
+            name: value for name, value in values_of(results[dataset], variant).items() if name not in OF_SUMMARIES
+        }
+        assert differences(found, expected) == []
+
+
+def test_the_hand_made_data_exercise_the_populations(results: dict[str, dict[str, Any]]) -> None:
+    for name in ("events", "sessions", "actors", "session_seconds_mean", "noise_share"):
+        assert values_of(results["hand-made"])[name] != values_of(results["hand-made"], "without_top_actor")[name], name
+    assert values_of(results["hand-made"])["events"] != values_of(results["hand-made"], "people")["events"]
+    assert values_of(results["hand-made"])["end_only_sessions"] == 1
+    assert values_of(results["hand-made"])["dropped_events"] > 0
+    months = [entry for entry in results["hand-made"]["lists"]["months"] if entry["events_change"] is not None]
+    assert [(entry["month"], entry["events"]) for entry in months if entry["month"] > "2025-05"] == [
+        ("2025-06", 1),
+        ("2025-07", 1),
+    ]
 
 
 def test_both_definitions_of_session_duration_differ(results: dict[str, dict[str, Any]]) -> None:
-    values = {metric["name"]: metric["value"] for metric in results["sample"]["metrics"]}
+    values = values_of(results["sample"])
     assert values["session_seconds_mean"] != values["event_session_seconds_mean"]
     assert values["session_seconds_median"] != values["event_session_seconds_median"]
 
 
-def ranked(rows: list[Event], column: str) -> list[dict[str, Any]]:
-    groups = defaultdict(list)
-    for event in rows:
-        groups[event[column]].append(event)
-    found = [{column: value, **activity(members)} for value, members in groups.items()]
-    return sorted(found, key=lambda row: (-row["events"], row[column] is None, row[column] or ""))[:TOP]
-
-
-def activity(members: list[Event]) -> dict[str, int]:
-    return {
-        "events": len(members),
-        "actors": len({event.actor for event in members} - {None}),
-        "sessions": len({event.session for event in members} - {None}),
-    }
-
-
-def by_time(rows: list[Event], name: str, of: Callable[[datetime], Any]) -> list[dict[str, Any]]:
-    groups = defaultdict(list)
-    for event in rows:
-        groups[of(event.time)].append(event)
-    return [{name: value, **activity(groups[value])} for value in sorted(groups)]
-
-
-def first(counts: Counter[Any], names: tuple[str, ...], count: str) -> list[dict[str, Any]]:
-    order = sorted(counts, key=lambda values: (-counts[values], values))[:TOP]
-    return [{**dict(zip(names, values, strict=True)), count: counts[values]} for values in order]
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_list_equals_plain_python(
+    results: dict[str, dict[str, Any]], rows: dict[str, list[reference.Row]], dataset: str
+) -> None:
+    visits = reference.visits_of(rows[dataset])
+    expected = list_reference.lists(rows[dataset], visits, YEARS)
+    lists = dict(results[dataset]["lists"])
+    daily, spread = lists.pop("daily"), lists.pop("distributions")
+    assert lists.pop("user_segments") == []
+    for name in SUMMARY_LISTS:
+        lists.pop(name)
+    assert lists.keys() == expected.keys()
+    for name, wanted in expected.items():
+        assert differences(lists[name], wanted, name) == []
+    inside = [float(row["events"]) for row in daily if not row["outside_year"]]
+    assert differences(spread, list_reference.distributions(rows[dataset], visits, inside)) == []
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_every_list_equals_plain_python(
-    results: dict[str, dict[str, Any]], events: dict[str, list[tuple[str, Event]]], dataset: str
+def test_the_daily_list_equals_plain_python(
+    results: dict[str, dict[str, Any]], rows: dict[str, list[reference.Row]], dataset: str
 ) -> None:
-    rows = [event for _, event in events[dataset]]
-    sessions = journeys(rows)
-    steps = Counter((a["event_type"], b["event_type"]) for members in sessions for a, b in pairwise(members))
-    expected = {
-        "top_events": ranked(rows, "event_type"),
-        "top_transitions": first(steps, ("from_event", "to_event"), "transitions"),
-        "entry_events": first(Counter((s[0]["event_type"],) for s in sessions), ("event_type",), "sessions"),
-        "exit_events": first(Counter((s[-1]["event_type"],) for s in sessions), ("event_type",), "sessions"),
-        "countries": ranked(rows, "country"),
-        "device_families": ranked(rows, "device_family"),
-        "hours": by_time(rows, "hour", lambda time: time.hour),
-        "weekdays": by_time(rows, "weekday", lambda time: time.isoweekday()),
-        "months": by_time(rows, "month", lambda time: f"{time:%Y-%m}"),
-        "years": by_time(rows, "year", lambda time: time.year),
-    }
-    lists = dict(results[dataset]["lists"])
-    daily = lists.pop("daily")
-    assert lists.keys() == expected.keys()
-    for name, wanted in expected.items():
-        assert lists[name] == wanted, name
-    days = sorted({str(event.time.date()) for event in rows})
-    assert [row["date"] for row in daily if not row["is_gap"]] == days
-    span = datetime.fromisoformat(days[-1]) - datetime.fromisoformat(days[0])
-    assert len(daily) == span.days + 1
-    started = Counter(str(members[0].time.date()) for members in sessions)
+    daily = results[dataset]["lists"]["daily"]
+    days = reference.grouped(rows[dataset], lambda row: str(row.time.date()))
+    inside = sorted(day for day in days if day[:4] in YEARS)
+    span = (date.fromisoformat(inside[-1]) - date.fromisoformat(inside[0])).days + 1
+    visits = reference.visits_of(rows[dataset])
+    started = Counter(str(visit.start.date()) for visit in visits)
+    outside = [day for day in {*days, *started} if day[:4] not in YEARS]
+    assert len(daily) == span + len(outside)
+    assert [row["date"] for row in daily if not row["is_gap"]] == sorted(days)
     for row in daily:
-        members = [event for event in rows if str(event.time.date()) == row["date"]] if not row["is_gap"] else []
-        assert (row["events"], row["actors"]) == (len(members), activity(members)["actors"])
-        assert row["sessions"] == started[row["date"]]
+        members = days.get(row["date"], [])
+        seconds = [visit.seconds for visit in visits if str(visit.start.date()) == row["date"]]
+        latencies = [member.latency for member in members if member.latency is not None]
+        expected = {
+            "date": row["date"],
+            "events": len(members),
+            "intent_events": sum(not member.is_noise for member in members),
+            "machine_events": sum(not member.is_person for member in members),
+            "actors": reference.counted(member.event.actor for member in members),
+            "users": reference.counted(member["user_id"] for member in members),
+            "sessions": started[row["date"]],
+            "mean_session_seconds": fmean(seconds) if seconds else None,
+            "median_session_seconds": reference.percentile(seconds, 0.5),
+            "mean_latency_ms": fmean(latencies) if latencies else None,
+            "p95_latency_ms": reference.percentile(latencies, 0.95),
+            "outside_year": row["date"][:4] not in YEARS,
+            "is_gap": not members,
+        }
+        assert differences(row, expected, row["date"]) == []
 
 
 def test_session_over_new_year_counts_once(lake: Lake) -> None:
     old, new = Records("old"), Records("new")
     old.add("2024-12-31 23:50:00", "start", **NEW_YEAR)
     old.add("2024-12-31 23:59:00", "view", **NEW_YEAR)
-    new.add("2025-01-01 00:01:00", "cart", **NEW_YEAR)
+    new.add("2025-01-01 00:01:00", "view", **NEW_YEAR)
     new.add("2025-01-01 00:02:00", "end", **NEW_YEAR)
     for year, records in zip(YEARS, (old, new), strict=True):
         ingest(lake, year, records.made)
         publish_features(lake, year)
     found = results_of(lake, YEARS)
-    values = {metric["name"]: metric["value"] for metric in found["metrics"]}
+    values = values_of(found)
     assert (values["sessions"], values["single_event_sessions"], values["events_per_session_max"]) == (1, 0, 4)
     assert values["session_seconds_mean"] == values["event_session_seconds_median"] == 720.0
     assert values["transitions"] == values["distinct_transitions"] == 3
-    assert {"from_event": "view", "to_event": "cart", "transitions": 1} in found["lists"]["top_transitions"]
-    assert found["lists"]["entry_events"] == [{"event_type": "start", "sessions": 1}]
-    assert found["lists"]["exit_events"] == [{"event_type": "end", "sessions": 1}]
+    assert values["intent_steps_per_session_mean"] == 3.0, "the run of views goes on over New Year"
+    [pair] = [row for row in found["lists"]["top_transitions"] if row["from_event"] == row["to_event"]]
+    assert (pair["from_event"], pair["transitions"]) == ("view", 1)
+    assert [row["event_type"] for row in found["lists"]["entry_events"]] == ["start"]
+    assert [row["event_type"] for row in found["lists"]["exit_events"]] == ["end"]
     assert [(row["date"], row["sessions"]) for row in found["lists"]["daily"]] == [("2024-12-31", 1), ("2025-01-01", 0)]
-    alone = {metric["name"]: metric["value"] for metric in results_of(lake, ["2025"])["metrics"]}
+    assert ["start", "view", "end"] in [row["events"] for row in found["lists"]["ngrams"] if row["stream"] == "intent"]
+    alone = values_of(results_of(lake, ["2025"]))
     assert (alone["sessions"], alone["transitions"]) == (1, 1)
 
 
-def test_header_of_the_results(lakes: dict[str, Lake], results: dict[str, dict[str, Any]]) -> None:
+def test_header_of_the_results(
+    lakes: dict[str, Lake], results: dict[str, dict[str, Any]], rows: dict[str, list[reference.Row]]
+) -> None:
     lake, found = lakes["sample"], results["sample"]
+    assert found["results_version"] == 2
     assert found["years"] == YEARS
     assert found["synthetic"] is True
     assert results["hand-made"]["synthetic"] is False
     for year in YEARS:
         manifest = read_json(lake.manifest(year))
         assert found["sources"][year] == {"raw_digest": manifest["raw_digest"], **manifest["total"]}
-    latest = max(event.time for year in YEARS for event in events_of(chunk_files(lake, year)))
-    assert datetime.fromisoformat(found["data_as_of"]) == latest
+    assert datetime.fromisoformat(found["data_as_of"]) == max(row.time for row in rows["sample"])
+
+
+def test_lists_of_summaries_cover_the_years_that_have_them(results: dict[str, dict[str, Any]]) -> None:
+    made, sample = results["hand-made"], results["sample"]
+    assert made["tables"]["2024"]["summaries"] == list(SUMMARIES)
+    assert made["tables"]["2025"]["summaries"] == []
+    assert "dropped_events" in made["tables"]["2025"]["features"]
+    for name in SUMMARY_LISTS:
+        assert made["list_info"][name]["years"] == ["2024"], name
+        assert made["lists"][name], name
+        assert sample["list_info"][name]["years"] == [] and sample["lists"][name] == [], name
+    assert made["list_info"].keys() == made["lists"].keys()
+    assert all(made["list_info"][name]["years"] == YEARS for name in made["lists"].keys() - SUMMARY_LISTS.keys())
+
+
+def test_lists_of_summaries_hold_their_rows(results: dict[str, dict[str, Any]]) -> None:
+    lists = results["hand-made"]["lists"]
+    assert lists["funnels"] == [{"year": 2024, **row} for row in SUMMARIES["spark_funnels"]]
+    assert {row["column_name"] for row in lists["top_values"]} == {"country"}, "no value that stands for one person"
+    assert [row["place"] for row in lists["top_values"]] == [1, 2, 3, 4, 5]
+    assert lists["columns"] == [
+        {
+            "year": 2024,
+            **{
+                name: SUMMARIES["spark_dataset_overview"][0][name]
+                for name in ("column_name", "column_type", "events", "nulls", "null_share", "distinct_values")
+            },
+        }
+    ]
+    assert [row["week"] for row in lists["lifecycle_weekly"]] == ["2024-01-01"]
+    weeks = {row["week"]: row for row in lists["retention_weekly"]}
+    assert [(week, row["cohorts"], row["cohort_actors"], row["active_actors"]) for week, row in weeks.items()] == [
+        (0, 4, 46, 46),
+        (1, 4, 46, 5 + 5 + 6 + 6),
+        (2, 3, 33, 3 + 3 + 4),
+        (3, 2, 21, 2 + 2),
+    ]
+    assert [row["date"] for row in lists["stickiness"]] == [f"2024-12-{day}" for day in (28, 29, 30, 31)]
+
+
+def test_metrics_of_summaries(results: dict[str, dict[str, Any]]) -> None:
+    """The last date is not over, and the one before it has not been observed for 30 days."""
+    for lead, variant in enumerate(("value", "people", "without_top_actor"), 1):
+        values = values_of(results["hand-made"], variant)
+        assert [values[name] for name in OF_SUMMARIES[:4]] == [1 + lead, 7 * (1 + lead), 30 * (1 + lead), 1 / 30]
+    assert values_of(results["hand-made"])["week1_retention"] == 22 / 46
+    assert all(values_of(results["sample"])[name] is None for name in OF_SUMMARIES)
 
 
 def test_second_computation_gives_equal_bytes(lakes: dict[str, Lake], results: dict[str, dict[str, Any]]) -> None:
@@ -280,21 +313,106 @@ def test_second_computation_gives_equal_bytes(lakes: dict[str, Lake], results: d
         assert json_bytes(results_of(lake, YEARS)) == json_bytes(results[name])
 
 
-def test_models_are_included_as_they_are(lakes: dict[str, Lake]) -> None:
+def test_the_number_of_threads_changes_nothing(
+    lakes: dict[str, Lake], results: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_THREADS", "1")
+    assert json_bytes(results_of(lakes["sample"], YEARS)) == json_bytes(results["sample"])
+
+
+def test_models_and_segments(lakes: dict[str, Lake], rows: dict[str, list[reference.Row]]) -> None:
     lake = lakes["hand-made"]
     write_json(lake.model("some_model") / "metrics.json", {"accuracy": 0.5})
-    assert results_of(lake, ["2025"], ["some_model"])["models"] == {"some_model": {"accuracy": 0.5}}
+    write_json(lake.model("kmeans_segments") / "metrics.json", {"actors": 2})
+    actors = sorted({row.event.actor for row in rows["hand-made"] if row.event.actor is not None})
+    assigned = {actor: number % 3 - 1 for number, actor in enumerate(actors)}
+    table = [
+        {"actor": actor, "segment": segment, "segment_name": f"segment {segment}", "distance": 0.0}
+        for actor, segment in assigned.items()
+    ]
+    write_table(
+        lake.model("kmeans_segments") / "assignments.parquet",
+        pa.Table.from_pylist(table, KMEANS_ASSIGNMENTS.arrow_schema()),
+        KMEANS_ASSIGNMENTS,
+    )
+    found = results_of(lake, YEARS, ["some_model", "kmeans_segments"])
+    assert found["models"] == {"some_model": {"accuracy": 0.5}, "kmeans_segments": {"actors": 2}}
+    expected = []
+    for segment in (-1, 0, 1):
+        kinds = Counter(row.kind for row in rows["hand-made"] if assigned.get(row.event.actor or "") == segment)
+        members = sum(value == segment for value in assigned.values())
+        expected.append(
+            {
+                "segment": segment,
+                "name": f"segment {segment}",
+                "actors": members,
+                "actor_share": members / len(assigned),
+                "events": sum(kinds.values()),
+                "top_events": sorted(kinds, key=lambda kind: (-kinds[kind], kind))[:3],
+            }
+        )
+    assert differences(found["lists"]["user_segments"], expected) == []
+
+
+def test_quality_is_taken_over_without_rows_and_ids(lakes: dict[str, Lake]) -> None:
+    lake = lakes["hand-made"]
+    report: dict[str, Any] = {
+        "quality_version": 2,
+        "year": "2025",
+        "ingestion": {"records_seen": 1, "loaded": 1, "duplicates": 0, "quarantined": 0, "reasons": {}},
+        "waterfall": [
+            {
+                "step": "refuse",
+                "rule": "r",
+                "rows_before": 1,
+                "rows_after": 1,
+                "columns_before": 30,
+                "columns_after": 30,
+                "details": {},
+                "examples": [{"uuid": "secret"}],
+            }
+        ],
+        "columns": [
+            {"column": name, "nulls": 0, "null_share": 0.0, "distinct_values": 1, "min": 5, "max": 5}
+            for name in ("amplitude_id", "hour")
+        ],
+        "grades": [],
+        "drift": None,
+    }
+    write_json(lake.quality("2025"), report)
+    try:
+        found = results_of(lake, YEARS)["quality"]
+    finally:
+        lake.quality("2025").unlink()
+    assert found.keys() == {"2025"}
+    assert "secret" not in json.dumps(found)
+    assert [(column["column"], column["min"]) for column in found["2025"]["columns"]] == [
+        ("amplitude_id", None),
+        ("hour", 5),
+    ]
+
+
+def test_no_identity_of_a_person_is_published(
+    results: dict[str, dict[str, Any]], rows: dict[str, list[reference.Row]]
+) -> None:
+    published = json.dumps(results["sample"], ensure_ascii=False)
+    for name in ("user_id", "device_id", "uuid"):
+        identities = {row[name] for row in rows["sample"] if row[name] is not None}
+        assert not [identity for identity in identities if identity in published], name
+
+
+# Edge cases
 
 
 def test_no_events_give_nulls_and_empty_lists(lake: Lake) -> None:
     ingest_nothing(lake, "2024")
     publish_features(lake, "2024")
     found = results_of(lake, ["2024"])
-    json_bytes(found)
     assert all(rows == [] for rows in found["lists"].values())
-    counts = {"records", "events", "users", "actors", "sessions", "types", "transitions", "pairs"}
+    assert found["findings"] == [] and found["data_as_of"] is None
+    counts = {"records", "events", "users", "actors", "sessions", "types", "transitions", "pairs", "days", "countries"}
     for metric in found["metrics"]:
-        empty = metric["denominator"] or metric["name"].endswith("_max")
+        empty = metric["denominator"] or metric["name"].endswith("_max") or metric["name"] in OF_SUMMARIES
         assert metric["value"] == (None if empty or metric["unit"] not in counts else 0), metric["name"]
 
 
@@ -305,3 +423,46 @@ def test_an_empty_year_beside_a_full_one_changes_nothing(lake: Lake) -> None:
         publish_features(lake, year)
     assert results_of(lake, YEARS)["lists"] == results_of(lake, ["2024"])["lists"]
     assert results_of(lake, YEARS)["metrics"] == results_of(lake, ["2024"])["metrics"]
+
+
+def test_a_year_that_cleaning_empties_keeps_its_events(lake: Lake) -> None:
+    nobody = {"user_id": None, "device_id": None, "amplitude_id": None}
+    new = Records()
+    for second in range(3):
+        new.add(f"2024-05-01 10:00:0{second}", **nobody)
+    ingest(lake, "2024", new.made)
+    publish_features(lake, "2024")
+    found = results_of(lake, ["2024"])
+    values = values_of(found)
+    assert (values["events"], values["dropped_events"], values["dropped_share"]) == (3, 3, 1.0)
+    assert (values["actors"], values["sessions"], values["sentinel_event_share"]) == (0, 0, 1.0)
+    assert values_of(found, "people")["events"] == 0 and values_of(found, "people")["noise_share"] is None
+    assert found["lists"]["cleaning"] == [{"year": 2024, "step": "rows_without_actor", "events": 3, "event_share": 1.0}]
+
+
+def test_one_user_one_event_type_and_no_place(lake: Lake) -> None:
+    new = Records()
+    for day in range(1, 29):
+        new.add(f"2024-05-{day:02d} 10:00:00", country=None, region=None, city=None)
+    ingest(lake, "2024", new.made)
+    publish_features(lake, "2024")
+    found = results_of(lake, ["2024"])
+    values, without = values_of(found), values_of(found, "without_top_actor")
+    assert (values["users"], values["event_types"], values["countries"], values["top_actor_share"]) == (1, 1, 0, 1.0)
+    assert without["events"] == without["sessions"] == 0
+    assert all(value is None for name, value in without.items() if METRICS[name].unit == "share")
+    for name in ("countries", "regions", "cities"):
+        [row] = found["lists"][name]
+        assert row["events"] == row["events_with_imputed"] == 28
+        assert all(row[level] is None for level in reference.PLACES if level in row)
+    assert found["lists"]["regional_preferences"] == found["lists"]["city_patterns"] == []
+
+
+def test_times_at_the_ends_of_the_calendar(lake: Lake) -> None:
+    ingest(lake, "2024", [*extreme_records(), Records().add("2024-05-01 10:00:00")])
+    publish_features(lake, "2024")
+    found = results_of(lake, ["2024"])
+    assert [row["year"] for row in found["lists"]["years"]] == [1, 1969, 2024, 9999]
+    assert [row["month"] for row in found["lists"]["months"]] == ["0001-01", "1969-12", "2024-05", "9999-12"]
+    assert [row["date"] for row in found["lists"]["daily"]] == ["0001-01-01", "1969-12-31", "2024-05-01", "9999-12-31"]
+    assert found["data_as_of"] == "9999-12-31 23:59:59.999999"

@@ -43,6 +43,7 @@ def show(lake: Lake, year: str) -> None:
             _identity(quality, year, as_of)
         with right:
             _times(quality, year, as_of)
+        _grades(quality, year, as_of)
     with components.explained():
         _quarantine(lake, year)
     with components.explained():
@@ -193,6 +194,58 @@ def _waterfall(quality: dict[str, Any], year: str, as_of: str) -> None:
     if details:
         with st.expander(f"Details of the steps ({len(details)})"):
             st.dataframe(details, hide_index=True, width="stretch", alt="Table of the details of each cleaning step.")
+    examples = [
+        {
+            "Step": text.visible(step["step"]),
+            "Reason": text.visible(example["reason"]),
+            "Event": text.visible(example["event_type"]),
+            "Time (UTC)": text.visible(example["event_time"]),
+            "uuid": text.visible(example["uuid"]),
+        }
+        for step in steps
+        for example in step["examples"]
+    ]
+    if examples:
+        with st.expander(f"Removed rows, for example ({len(examples)})"):
+            st.dataframe(
+                examples, hide_index=True, width="stretch", alt="Table of rows that cleaning removed, with why."
+            )
+    st.caption(
+        f"Cleaning profile: {text.visible(quality['profile'])} · every removed row is in dropped_events with its step "
+        "and reason"
+    )
+
+
+def _grades(quality: dict[str, Any], year: str, as_of: str) -> None:
+    st.subheader(f"Does {year} keep its limits?")
+    grades = quality["grades"]
+    beyond = sum(not grade["passed"] for grade in grades)
+    st.markdown(
+        f"{len(grades) - beyond} of {len(grades)} limits of `analytics.toml` are kept." if beyond else
+        f"All {len(grades)} limits of `analytics.toml` are kept."
+    )  # fmt: skip
+    st.dataframe(
+        [
+            {
+                "Kept": "✓" if grade["passed"] else "✗",
+                "Limit of": text.visible(grade["name"].replace("_", " ")),
+                "Meaning": text.visible(grade["what"]),
+                "Value": None if grade["value"] is None else float(grade["value"]),
+                "Limit": float(grade["limit"]),
+            }
+            for grade in grades
+        ],
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "Kept": st.column_config.TextColumn(width="small"),
+            "Meaning": st.column_config.TextColumn(width="large"),
+            "Value": st.column_config.NumberColumn(format="%.4f"),
+            "Limit": st.column_config.NumberColumn(format="%.4f"),
+        },
+        alt="Table of the quality figures of the year with their limits.",
+    )
+    components.caption("data_quality", "figure and its limit, mostly shares", f"events of {year}", as_of)
 
 
 def _nulls(quality: dict[str, Any], year: str, as_of: str) -> None:
