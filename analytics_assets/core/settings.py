@@ -83,7 +83,7 @@ class FunnelSettings(_Section):
     """One funnel: its steps must happen strictly one after the other."""
 
     name: str = Field(min_length=1)
-    steps: tuple[str, ...] = Field(min_length=2)
+    steps: tuple[str, ...] = Field(min_length=2, max_length=20)
     scope: Literal["session", "actor"] = "session"
     window_minutes: float = Field(default=60, gt=0)
 

@@ -1,11 +1,12 @@
 """The Spark session as a Dagster resource.
 
-Put here: Spark settings and the session's life. Keep out: what is computed with it (``core/summaries.py``).
+Put here: Spark settings and the session's life. Keep out: what is computed with it (``core/summaries``).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -82,6 +83,8 @@ class SparkResource(dg.ConfigurableResource):
                 "ignore", message="PySpark does not yet fully support pandas", category=FutureWarning
             )
             os.environ["JAVA_HOME"] = self.java.home
+            # Python workers, where a job needs any, are this Python: the one on the path may be another version.
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
             if self._is_local:
                 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             inner = LazyPySparkResource(spark_config=self.settings())

@@ -1,0 +1,1 @@
+"""Tables that Spark computes from one year's events."""

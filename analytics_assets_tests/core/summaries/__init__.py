@@ -1,0 +1,1 @@
+"""Tests of the Spark summaries against an independent engine."""
