@@ -18,12 +18,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from analytics_assets.core.features.imputation import build_places
 
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.features import tables
 from analytics_assets.core.features.engine import open_engine, parquet, publish
 from analytics_assets.core.features.events import staged_chunks
+from analytics_assets.core.features.imputation import build_places
 from analytics_assets.core.files import read_json, write_json
 from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
