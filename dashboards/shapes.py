@@ -74,6 +74,7 @@ RESULTS = {
             "value": MAYBE_NUMBER,
         }
     ],
+    "findings": [{"title": str, "text": str, "source": str}],
     "lists": {
         "top_events": [{"event_type": str, **_ACTIVITY}],
         "top_transitions": [{"from_event": str, "to_event": str, "transitions": int}],

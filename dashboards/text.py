@@ -141,6 +141,14 @@ def code(content: str | None) -> str:
     return f"{fence}{padding}{shown}{padding}{fence}"
 
 
+_MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>()#+-.!|~&$:"})
+
+
+def prose(content: str) -> str:
+    """Sentences that quote untrusted text, as Markdown that shows them as they are."""
+    return visible(content).translate(_MARKDOWN)
+
+
 def for_plotly(content: str | None) -> str:
     """Untrusted text for a Plotly label, annotation or hover box."""
     return html.escape(visible(content), quote=False)

@@ -66,8 +66,29 @@ def test_every_chart_has_a_caption_and_words(built_lake: Lake, run_app: RunApp) 
     assert len(charts) == 10
     assert all(chart.proto.alt for chart in charts)
     sources = [caption.value for caption in app.caption if caption.value.startswith("Source: ")]
-    assert len(sources) == 12
+    assert len(sources) == 13
     assert all("data as of 29 Mar 2021" in caption for caption in sources)
+
+
+def test_findings_are_ranked_and_quote_hostile_names_as_text(lake: Lake, run_app: RunApp) -> None:
+    results = read_json(lake.analysis_results())
+    hostile = f"“{building.SCRIPT_EVENT}” and “{building.MARKDOWN_EVENT}” :red[x] $y$"
+    found = [{"title": f"Finding {n}", "text": hostile, "source": "clean_events"} for n in range(7)]
+    write_json(lake.analysis_results(), {**results, "findings": found})
+    app = run_app(SCRIPT, lake)
+    assert not app.exception and not app.error
+    shown = [block.value for block in app.markdown if "**Finding" in block.value]
+    assert [block.count("**Finding") for block in shown] == [5, 2]
+    assert shown[0].startswith("1. **Finding 0**")
+    for raw in ("<script>", "**x**", "](b)", ":red[", "$y$"):
+        assert raw not in "".join(shown)
+    assert "2 more" in [expander.label for expander in app.expander]
+
+
+def test_without_findings_the_page_says_so(lake: Lake, run_app: RunApp) -> None:
+    write_json(lake.analysis_results(), {**read_json(lake.analysis_results()), "findings": []})
+    app = run_app(SCRIPT, lake)
+    assert "No finding has enough support" in everything(app)
 
 
 def test_a_year_narrows_the_figures(built_lake: Lake, run_app: RunApp) -> None:

@@ -27,6 +27,9 @@ LEAD_LIST = 12
 FEW_SCORED = 30
 """Below this many scored transitions an accuracy says little."""
 
+FINDINGS_SHOWN = 5
+"""Findings in view: as many as a person keeps in mind; the others are one click away."""
+
 WEEKDAY_NAMES = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
@@ -36,6 +39,7 @@ def show(scope: Scope) -> None:
     st.title("What do people do, and when?")
     st.markdown(_answer(scope, figures))
     _tiles(scope, figures)
+    _findings(scope)
     _activity(scope)
     _weekly_rhythm(scope)
     _events(scope, figures)
@@ -129,6 +133,28 @@ def _tiles(scope: Scope, figures: Figures) -> None:
         "counts and durations",
         _population(scope, "events and sessions"),
         scope.as_of,
+    )
+
+
+def _findings(scope: Scope) -> None:
+    """The ranked findings, which are about all years."""
+    findings = scope.results["findings"]
+    st.subheader("What stands out?")
+    if not findings:
+        st.info("No finding has enough support in these data.", icon=":material/do_not_disturb_on:")
+        return
+    shown = [
+        f"{place}. **{text.prose(finding['title'])}** — {text.prose(finding['text'])} "
+        f"From {text.code(finding['source'])}."
+        for place, finding in enumerate(findings, start=1)
+    ]
+    st.markdown("\n".join(shown[:FINDINGS_SHOWN]))
+    if shown[FINDINGS_SHOWN:]:
+        with st.expander(f"{len(shown) - FINDINGS_SHOWN} more"):
+            st.markdown("\n".join(shown[FINDINGS_SHOWN:]))
+    st.caption(
+        f"Source: analysis_results · all years, {text.span(scope.all_years)} · ranked by size of effect · "
+        f"data as of {text.day(scope.results['data_as_of'])}"
     )
 
 
