@@ -84,6 +84,52 @@ def test_distributions_equal_the_truth(demo: Demo) -> None:
     assert figures["latency_ms_p95"] == pytest.approx(latency["p95"])
 
 
+def summed(lake: Lake, summary: str, value: str, condition: str) -> dict[str, int]:
+    """Events by a column of a Spark summary over all years and all actors."""
+    files = [str(lake.summary(year, summary)) for year in YEARS]
+    query = f"""
+        SELECT {value}, sum(events)::BIGINT FROM read_parquet(?)
+        WHERE population = 'all' AND {value} IS NOT NULL AND {condition} GROUP BY ALL
+    """
+    return dict(duckdb.execute(query, [files]).fetchall())
+
+
+def test_places_and_devices_equal_the_truth(demo: Demo) -> None:
+    truth = read_json(demo.lake.sample_truth())["total"]
+    assert summed(demo.lake, "spark_geography", "country", "level = 'country'") == truth["events_by_country"]
+    families = summed(demo.lake, "spark_device_usage", "value", "dimension = 'device_family'")
+    assert families == truth["events_by_device_family"]
+    clean = [str(demo.lake.feature("clean_events", year)) for year in YEARS]
+    query = "SELECT event_type, count(*) FROM read_parquet(?) GROUP BY ALL"
+    assert dict(duckdb.execute(query, [clean]).fetchall()) == truth["events_by_event_type"]
+
+
+def test_latency_of_each_year_adds_up_to_the_truth(demo: Demo) -> None:
+    truth = read_json(demo.lake.sample_truth())["total"]["latency_ms"]["synchronised_clocks"]
+    files = [str(demo.lake.summary(year, "spark_latency")) for year in YEARS]
+    query = """
+        SELECT sum(events)::BIGINT, sum(events * mean) / sum(events) FROM read_parquet(?)
+        WHERE population = 'all' AND measure = 'upload_ms' AND dimension = 'overall'
+    """
+    [(events, mean)] = duckdb.execute(query, [files]).fetchall()
+    assert events == truth["events"]
+    assert mean == pytest.approx(truth["mean"], rel=1e-9)
+
+
+def test_the_generated_machine_is_the_one_scripted_actor(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    from analytics_assets.core.ingest.run import ingest_year
+    from analytics_assets.sample.generator import SampleConfig, write_sample
+    from analytics_assets_tests.core.event_data import publish_features
+
+    monkeypatch.setenv("ANALYTICS_PII", "keep")
+    truth = write_sample(lake.raw(), SampleConfig(years=(2024,), events=60_000, users=200))
+    ingest_year(lake, "2024")
+    path = publish_features(lake, "2024")["actors"]
+    found = duckdb.execute("SELECT actor FROM read_parquet(?) WHERE actor_class = 'scripted'", [str(path)]).fetchall()
+    machine = truth["users"]["scripted"]["user_id"]
+    assert found == [(f"user:{machine}",)]
+
+
 def test_every_metric_is_published_with_its_meaning(demo: Demo) -> None:
     published = read_json(demo.lake.analysis_results())["metrics"]
     assert [metric["name"] for metric in published] == list(METRICS)

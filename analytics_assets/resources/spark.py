@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 
+JIT_OPTIONS = "-XX:-DontCompileHugeMethods"
+"""Spark generates one method per stage; by default Java only interprets one as long as that of the scan of 30 columns."""
+
 SHUFFLE_PARTITIONS = 8
 """Partitions after a shuffle: a few per core of a small machine; adaptive execution merges what is too small."""
 
@@ -57,7 +60,7 @@ class SparkResource(dg.ConfigurableResource):
             # Loopback only, unless the master is a cluster.
             **({"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"} if self._is_local else {}),
             "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / "analytics-spark-warehouse"),
-            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()}",
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()} {JIT_OPTIONS}",
             **self.extra,
         }
 

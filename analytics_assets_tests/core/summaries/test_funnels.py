@@ -229,7 +229,7 @@ def test_data_tell_funnels_apart(dataset: Dataset, rows: list[dict[str, Any]]) -
     assert last["an event that never happens"] == last["never begun"] == 0
     if dataset.name == "sample":
         assert len({last[name] for name in ("in a session", "by an actor", "twice", "three times")} - {0}) > 2
-    assert last["through noise"] > 0
+        assert last["through noise"] > 0
 
 
 @pytest.mark.parametrize(("count", "steps"), [(0, 4), (1, 2), (50, 5)])

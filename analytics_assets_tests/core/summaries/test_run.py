@@ -5,6 +5,7 @@ Put here: what holds for every table alike. Keep out: the columns of single tabl
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,9 +35,16 @@ def run(spark: Any, files: Sequence[Path], actors: Path, names: Sequence[str] | 
 
 
 @pytest.fixture(scope="module")
-def results(spark: Any, hostile: Dataset) -> list[SummaryResult]:
-    """All summaries of the hostile records, from their files as ingested."""
-    return run(spark, hostile.files, hostile.actors)
+def files(hostile: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The hostile files as ingested, copied: Spark would answer from what other tests cached of the same files."""
+    folder = tmp_path_factory.mktemp("copied")
+    return [Path(shutil.copy(path, folder)) for path in hostile.files]
+
+
+@pytest.fixture(scope="module")
+def results(spark: Any, hostile: Dataset, files: list[Path]) -> list[SummaryResult]:
+    """All summaries of the hostile records."""
+    return run(spark, files, hostile.actors)
 
 
 def test_every_declared_table_is_computed_in_order(results: list[SummaryResult]) -> None:
@@ -66,10 +74,10 @@ def test_split_order_and_column_order_of_files_do_not_matter(
 
 def test_reals_of_a_second_run_are_equal_to_the_last_bit(spark: Any, sample: Dataset, tmp_path: Path) -> None:
     names = ["spark_session_behavior", "spark_latency", "spark_temporal_patterns"]
-    files = list(reversed(sample.files))
+    files = [Path(shutil.copy(path, tmp_path)) for path in sample.files]
     found = [
         list(summarize(spark, order, sample.actors, "2025", sample.settings, names=names))
-        for order in (sample.files, files)
+        for order in (files, list(reversed(files)))
     ]
     for left, right in zip(*found, strict=True):
         paths = [tmp_path / f"{number}.parquet" for number in range(2)]
@@ -78,11 +86,13 @@ def test_reals_of_a_second_run_are_equal_to_the_last_bit(spark: Any, sample: Dat
         assert paths[0].read_bytes() == paths[1].read_bytes(), left.table.name
 
 
-def test_only_the_names_asked_for_are_computed_and_nothing_stays_cached(spark: Any, hostile: Dataset) -> None:
+def test_only_the_names_asked_for_are_computed_and_nothing_stays_cached(
+    spark: Any, hostile: Dataset, files: list[Path]
+) -> None:
     before = spark.sparkContext._jsc.getPersistentRDDs().size()
-    found = run(spark, hostile.files, hostile.actors, ["spark_device_usage", "spark_temporal_patterns"])
+    found = run(spark, files, hostile.actors, ["spark_device_usage", "spark_temporal_patterns"])
     assert [result.table.name for result in found] == ["spark_temporal_patterns", "spark_device_usage"]
-    assert run(spark, hostile.files, hostile.actors, []) == []
+    assert run(spark, files, hostile.actors, []) == []
     assert spark.sparkContext._jsc.getPersistentRDDs().size() == before
 
 
