@@ -1,4 +1,4 @@
-"""Schema check of a published table: it must hold what ``schemas.py`` declares.
+"""Schema check of a published table: it must hold what ``schemas`` declares.
 
 Put here: the check that every table shares. Keep out: counts across tables (``reconciliation.py``).
 """

@@ -1,7 +1,7 @@
 """Every path of the lake, in one place.
 
 Put here: where a file lies and which years exist. Keep out: how files are written (``core/files.py``) and what is in
-them (``schemas.py``). The dashboards read through this module, so it imports the standard library only.
+them (``schemas``). The dashboards read through this module, so it imports the standard library only.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ thing does, `_ODD` when it is not regular. Both are negative.
 How to change them: annotations are for readers and mypy, numba infers types itself. Values that meet unsigned words
 must be ``np.uint64`` themselves: numba computes uint64 with int64 in floating point. Tables and constants are compiled
 in, those imported too; but what numba keeps on disk is renewed only when this file changes. So after a change of
-``schemas.py`` or of another imported constant alone, delete ``__pycache__``.
+``schemas`` or of another imported constant alone, delete ``__pycache__``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Segments of actors by behaviour: features, choice of k, naming, artefact.
 
-Put here: the model itself. Keep out: what an actor's features mean (``schemas.py``).
+Put here: the model itself. Keep out: what an actor's features mean (``schemas``).
 
 Behaviour is described by rates and shares, never by ids, places or devices. Heavy tails are taken by a logarithm,
 scales by the interquartile range; the event mix enters as square roots of shares, whose Euclidean distance is the
