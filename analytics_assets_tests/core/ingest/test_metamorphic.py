@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
+from analytics_assets.core.settings import default_settings
 from analytics_assets.schemas import NESTED_COLUMNS, NULL_MARK
 from analytics_assets_tests.core.ingest.exports import YEAR, array, encoded, event, gzipped, lines, put, rows, zipped
 
@@ -122,18 +123,22 @@ def test_any_two_shapes_of_any_events_agree(numbers: list[int], first: str, seco
 
 
 def test_summaries_do_not_depend_on_the_shape_either(tmp_path: Path, spark: Any) -> None:
-    from analytics_assets.core.summaries import summarize
+    from analytics_assets.core.summaries.run import summarize
+    from analytics_assets_tests.core.summaries.conftest import publish_actors
 
+    # One table each of columns, of time, of sessions and of order: what the shape could reach.
+    names = ["spark_top_values", "spark_temporal_patterns", "spark_session_behavior", "spark_event_transitions"]
     summaries = []
     shuffled = list(EVENTS)
     random.Random(3).shuffle(shuffled)
     for name, events, shape in (("one", EVENTS, "pretty"), ("two", shuffled, "twice"), ("three", shuffled, "zip")):
         lake = Lake(tmp_path / name)
         loaded(lake, events, shape)
-        found = summarize(spark, sorted(lake.chunks(YEAR).glob("part-*.csv")))
+        files = sorted(lake.chunks(YEAR).glob("part-*.csv"))
+        found = summarize(spark, files, publish_actors(lake, YEAR), YEAR, default_settings(), names=names)
         summaries.append({result.table.name: result.rows.to_pylist() for result in found})
     assert summaries[0] == summaries[1] == summaries[2]
-    assert len(summaries[0]) == 6
+    assert list(summaries[0]) == names
 
 
 def test_a_torn_record_more_or_less_changes_no_other_row(lake: Lake, expected: list[dict[str, Any]]) -> None:
