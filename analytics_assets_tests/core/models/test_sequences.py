@@ -21,7 +21,8 @@ def row(
     uuid: str, session: int | None, minute: int, event: str, actor: str = "user:u", event_id: int | None = None
 ) -> dict:
     key = None if session is None else f"{actor}|{session}"
-    values = dict.fromkeys(CLEAN_EVENTS.column_names)
+    plain = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
+    values = {c.name: None if c.nullable else plain.get(c.type) for c in CLEAN_EVENTS.columns}
     return values | {
         "uuid": uuid,
         "time": BASE + timedelta(minutes=minute),
