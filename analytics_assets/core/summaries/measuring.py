@@ -165,8 +165,8 @@ class Meter:
         for job in jobs:
             ids = store.job(job).stageIds()
             numbers |= {ids.apply(place) for place in range(ids.size())}
-        found = [store.lastStageAttempt(number) for number in sorted(numbers)]
-        done = [stage for stage in found if stage.status().name() == "COMPLETE"]
+        found = [_stage(store, number) for number in sorted(numbers)]
+        done = [stage for stage in found if stage is not None and stage.status().name() == "COMPLETE"]
         return StageFigures(
             jobs=len(jobs),
             stages=len(done),
@@ -182,6 +182,22 @@ class Meter:
             spilled_disk_bytes=sum(stage.diskBytesSpilled() for stage in done),
             peak_execution_bytes=sum(stage.peakExecutionMemory() for stage in done),
         )
+
+
+def _stage(store: Any, number: int) -> Any:
+    """The last attempt of a stage; None for one that the store has forgotten.
+
+    A job also names the stages whose shuffle files it found ready. They did nothing for it, and in a session of more
+    than a thousand stages (``spark.ui.retainedStages``) the store may not know them any more.
+    """
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
+    try:
+        return store.lastStageAttempt(number)
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getSimpleName() == "NoSuchElementException":
+            return None
+        raise
 
 
 @dataclass

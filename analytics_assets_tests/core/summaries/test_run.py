@@ -22,6 +22,7 @@ from analytics_assets.core.files import write_table
 from analytics_assets.core.lake import Lake
 from analytics_assets.core.run_log import SummaryLog
 from analytics_assets.core.settings import default_settings
+from analytics_assets.core.summaries.measuring import _stage
 from analytics_assets.core.summaries.run import COMPUTATIONS, SummaryResult, summarize
 from analytics_assets.schemas import EVENT_CHUNKS, SUMMARY_TABLES, TABLES
 from analytics_assets_tests.core.event_data import Records, ingest, ingest_nothing, read_rows, write_rows
@@ -316,3 +317,9 @@ def test_missing_actors_are_asked_for(spark: Any, hostile: Dataset, tmp_path: Pa
 
 def test_names_of_tables_are_those_of_the_schemas() -> None:
     assert set(NAMES) <= set(TABLES)
+
+
+def test_a_stage_that_spark_has_forgotten_does_not_break_the_measurement(spark: Any) -> None:
+    """A long session forgets old stages while jobs still name them."""
+    store = spark.sparkContext._jsc.sc().statusStore()
+    assert _stage(store, 2_000_000_000) is None
