@@ -151,7 +151,7 @@ def test_a_year_backfill_from_the_ui_rebuilds_the_year(served: Served) -> None:
     lake.manifest("2024").unlink()
     graph = graphql(served, "{ assetNodes { assetKey { path } isPartitioned isMaterializable } }")
     keys = [n["assetKey"]["path"] for n in graph["assetNodes"] if n["isPartitioned"] and n["isMaterializable"]]
-    assert len(keys) == 12
+    assert {"event_chunks", "user_features", "data_quality"} <= {name for path in keys for name in path}
     launched = graphql(
         served,
         """
