@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from analytics_assets.assets import features, ingestion, models, quality, reports, spark_summaries
+from analytics_assets.assets import features, ingestion, next_event_models, quality, reports, segments, spark_summaries
 from analytics_assets.core.lake import default_root
 from analytics_assets.jobs import models_job, yearly_job
 from analytics_assets.resources.lake import LakeResource
@@ -41,7 +41,9 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         Resources to use instead of the default ones, by name.
     """
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([ingestion, spark_summaries, features, quality, models, reports]),
+        assets=dg.load_assets_from_modules(
+            [ingestion, spark_summaries, features, quality, next_event_models, segments, reports]
+        ),
         jobs=[yearly_job, models_job],
         schedules=[nightly],
         sensors=[models_after_year],

@@ -5,6 +5,7 @@ Put here: conversions from our declarations and tables to Dagster's metadata. Ke
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 OWNERS = ["team:analytics"]
 PREVIEW_ROWS = 8
 """Rows of a preview: enough to see the shape, small in the event log."""
+
+
+SHOWN_PICTURES, PICTURE_BYTES = 3, 80_000
+"""Pictures live in the event log: a few small ones say enough, all of them lie beside the model."""
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -65,6 +70,17 @@ def preview(rows: pa.Table) -> dg.MetadataValue[str]:
     lines = ["| " + " | ".join(head.column_names) + " |", "|" + " --- |" * len(head.column_names)]
     lines += ["| " + " | ".join(cell(value) for value in row.values()) + " |" for row in head.to_pylist()]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def pictures(images: Mapping[str, bytes]) -> dict[str, dg.MetadataValue[str]]:
+    """PNG images by file name as Markdown that the UI shows; the first `SHOWN_PICTURES` of at most `PICTURE_BYTES`."""
+    small = {name: content for name, content in images.items() if len(content) <= PICTURE_BYTES}
+    return {
+        name.removesuffix(".png"): dg.MetadataValue.md(
+            f"![{name}](data:image/png;base64,{base64.b64encode(content).decode()})"
+        )
+        for name, content in list(small.items())[:SHOWN_PICTURES]
+    }
 
 
 def file_metadata(path: Path) -> dict[str, Any]:

@@ -29,6 +29,21 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL_SAMPLES = ROOT.parent / "shared" / "sample"
 
 
+LONG = ("demo", "analytics_assets_tests/test_real_samples.py")
+"""Groups that take minutes: they start first, so that no process is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share a costly fixture in one process, when several run them."""
+    groups = {}
+    for item in items:
+        path = item.path.relative_to(ROOT).as_posix()
+        real_set = item.callspec.params.get("run", "") if hasattr(item, "callspec") else ""
+        groups[item.nodeid] = "demo" if "demo" in getattr(item, "fixturenames", ()) else f"{path}{real_set}"
+        item.add_marker(pytest.mark.xdist_group(groups[item.nodeid]))
+    items.sort(key=lambda item: not groups[item.nodeid].startswith(LONG))
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     """An empty lake; a blank and a quote in its path must never matter."""

@@ -17,6 +17,7 @@ from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 from analytics_assets_tests.conftest import Demo, run_analytics
 
 YEARS = ("2024", "2025")
+MODELS = ("markov_chain", "hidden_markov_model", "lstm_next_event", "xgboost_next_event", "kmeans_segments")
 
 
 def results(lake: Lake) -> dict[str, object]:
@@ -49,8 +50,9 @@ def test_all_published_files_exist(demo: Demo) -> None:
         assert all(lake.summary(year, table.name).is_file() for table in SUMMARY_TABLES)
         assert all(lake.feature(table.name, year).is_file() for table in FEATURE_TABLES)
         assert lake.quality(year).is_file()
-    for model in ("markov_chain", "kmeans_segments"):
-        assert {"metrics.json", "card.md", "model.json"} <= {path.name for path in lake.model(model).iterdir()}
+    for model in MODELS:
+        assert {"metrics.json", "card.md", "model.json"} <= {path.name for path in lake.model(model).iterdir()}, model
+    assert lake.leaderboard("next_event").is_file()
     assert lake.spark_log().read_text().count("spark_dataset_overview") == len(YEARS)
     assert not lake.staging().exists() or not any(lake.staging().glob("event_chunks-*"))
 
@@ -165,13 +167,14 @@ def test_an_event_can_be_traced_from_the_table_to_its_raw_bytes(demo: Demo) -> N
 
 
 def digests(lake: Lake) -> dict[str, str]:
-    """Digest of every published file; the run history, notes about raw files and the Spark log change by nature."""
+    """Digest of every published file; run history, notes about raw files and measured times change by nature."""
     return {
         path.relative_to(lake.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(lake.root.rglob("*"))
         if path.is_file()
         and not {".dagster", ".staging", ".locks", ".digests"} & set(path.parts)
-        and path != lake.spark_log()
+        and path not in (lake.spark_log(), lake.leaderboard("next_event"))
+        and path.name != "cost.json"
     }
 
 

@@ -15,7 +15,14 @@ from analytics_assets.metadata import attributes, document_schema, failing_clear
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 
-MODELS = ("markov_chain", "kmeans_segments")
+MODELS = (
+    "markov_chain",
+    "hidden_markov_model",
+    "lstm_next_event",
+    "xgboost_next_event",
+    "next_event_leaderboard",
+    "kmeans_segments",
+)
 """Models whose metrics the results file carries."""
 
 RESULT_FIELDS = {

@@ -14,17 +14,17 @@ from analytics_assets.schemas import Table
 SCHEMA_CHECK = "matches_schema"
 
 
-def schema_check_spec(asset: str, table: Table) -> dg.AssetCheckSpec:
+def schema_check_spec(asset: str, table: Table, *, name: str = SCHEMA_CHECK) -> dg.AssetCheckSpec:
     """Blocking check that the file of `asset` has the columns, types, nulls and key of `table`."""
     return dg.AssetCheckSpec(
-        SCHEMA_CHECK,
+        name,
         asset=asset,
         blocking=True,
         description=f"Columns, types, non-null columns and unique key ({', '.join(table.key)}) are as declared.",
     )
 
 
-def check_schema(asset: str, table: Table, path: Path) -> dg.AssetCheckResult:
+def check_schema(asset: str, table: Table, path: Path, *, name: str = SCHEMA_CHECK) -> dg.AssetCheckResult:
     """Compare the Parquet file at `path` with the declaration."""
     import duckdb
     import pyarrow.parquet as pq
@@ -56,7 +56,7 @@ def check_schema(asset: str, table: Table, path: Path) -> dg.AssetCheckResult:
     passed = not (missing or extra or wrong_types or null_counts or repeated)
     return dg.AssetCheckResult(
         asset_key=asset,
-        check_name=SCHEMA_CHECK,
+        check_name=name,
         passed=passed,
         metadata={
             "missing_columns": missing,

@@ -305,16 +305,25 @@ def _headlines(results: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if metric["name"] in wanted and metric["value"] is not None:
             value, unit = metric["value"], metric["unit"]
             yield metric["label"], f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.3f} {unit}"
-    markov = results["models"].get("markov_chain", {})
+    models = results["models"]
+    for label, name in (("most frequent event", "most_frequent"), ("repeating the last event", "repeat_last")):
+        top1 = models.get("markov_chain", {}).get("baselines", {}).get(name, {}).get("top1")
+        if top1 is not None:
+            yield f"Next event, baseline {label}: top-1 accuracy", f"{top1:.3f}"
     for label, name in (
-        ("Markov chain, order 1: top-1 accuracy", "markov1_accuracy"),
-        ("Markov chain, order 2 with back-off: top-1 accuracy", "markov2_backoff_accuracy"),
-        ("Baseline, most frequent event", "most_frequent_accuracy"),
-        ("Baseline, repeating the current event", "repeat_accuracy"),
+        ("Markov chain", "markov_chain"),
+        ("hidden Markov model", "hidden_markov_model"),
+        ("LSTM", "lstm_next_event"),
+        ("XGBoost", "xgboost_next_event"),
     ):
-        if markov.get(name) is not None:
-            yield label, f"{markov[name]:.3f}"
-    kmeans = results["models"].get("kmeans_segments", {})
+        top1 = models.get(name, {}).get("top1")
+        if top1 is not None:
+            low, high = models[name]["interval"]["top1"]
+            yield f"Next event, {label}: top-1 accuracy (95 % interval)", f"{top1:.3f} ({low:.3f} to {high:.3f})"
+    ceiling = models.get("next_event_leaderboard", {}).get("ceiling")
+    if ceiling:
+        yield "Next event, best possible on this data: top-1 accuracy", f"{ceiling['top1']:.3f}"
+    kmeans = models.get("kmeans_segments", {})
     if kmeans:
         yield "KMeans: segments", str(kmeans["segments"])
         if kmeans["silhouette"] is not None:

@@ -16,6 +16,8 @@ from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 def prepare_dagster_home(lake: Lake) -> Path:
     """Set ``DAGSTER_HOME`` (default: beside the lake) and put the shipped ``dagster.yaml`` there when there is none."""
     os.environ[DATA_DIR_VARIABLE] = str(lake.root)
+    # OpenMP threads that wait shall sleep: on a busy machine spinning made XGBoost take twice the time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(lake.dagster_home())))
     config = home / "dagster.yaml"
     if not config.exists():

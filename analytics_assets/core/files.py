@@ -142,6 +142,12 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def empty_folder(folder: Path) -> None:
+    """Make `folder`, without anything that a broken run left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
 def previous_of(target: Path) -> Path:
     """Where `replace_folder` puts the folder it replaces for the moment between its renames."""
     return target.parent / f".{target.name}.previous"

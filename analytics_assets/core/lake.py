@@ -143,6 +143,10 @@ class Lake:
         """The one file with every published figure."""
         return self.reports() / "analysis_results.json"
 
+    def leaderboard(self, name: str) -> Path:
+        """Table that compares models of one task."""
+        return self.reports() / f"leaderboard_{name}.parquet"
+
     def spark_log(self) -> Path:
         """Log of Spark summaries: times and memory."""
         return self.reports() / "spark_analysis.log"

@@ -29,8 +29,31 @@ from analytics_assets.schemas.features import (
     USER_FEATURES,
     USER_PROFILES,
 )
+from analytics_assets.schemas.hmm import HMM_EMISSIONS, HMM_STATE_HOURS, HMM_STATES, HMM_TRANSITIONS
+from analytics_assets.schemas.leaderboard import NEXT_EVENT_LEADERBOARD
+from analytics_assets.schemas.markov import (
+    MARKOV_EDGES,
+    MARKOV_FLOWS,
+    MARKOV_GOALS,
+    MARKOV_ORDERS,
+    MARKOV_PERIODS,
+    MARKOV_STATES,
+    MARKOV_WHAT_IF,
+)
 from analytics_assets.schemas.metrics import METRICS, Metric
-from analytics_assets.schemas.models import KMEANS_ASSIGNMENTS, MARKOV_PREDICTIONS, MARKOV_TRANSITIONS
+from analytics_assets.schemas.models import (
+    KMEANS_ASSIGNMENTS,
+    MARKOV_CONTEXTS,
+    MARKOV_PREDICTIONS,
+    MARKOV_TRANSITIONS,
+    NEXT_EVENT_PREDICTIONS,
+)
+from analytics_assets.schemas.segments import (
+    KMEANS_CHOICES,
+    KMEANS_MOVES,
+    KMEANS_PROFILES,
+    KMEANS_REPRESENTATIVES,
+)
 from analytics_assets.schemas.summaries import (
     POPULATIONS,
     SPARK_DATASET_OVERVIEW,
@@ -58,7 +81,25 @@ TABLES: dict[str, Table] = {
         *FEATURE_TABLES,
         MARKOV_TRANSITIONS,
         MARKOV_PREDICTIONS,
+        MARKOV_CONTEXTS,
+        MARKOV_EDGES,
+        MARKOV_FLOWS,
+        MARKOV_GOALS,
+        MARKOV_ORDERS,
+        MARKOV_PERIODS,
+        MARKOV_STATES,
+        MARKOV_WHAT_IF,
+        HMM_EMISSIONS,
+        HMM_STATE_HOURS,
+        HMM_STATES,
+        HMM_TRANSITIONS,
+        NEXT_EVENT_PREDICTIONS,
+        NEXT_EVENT_LEADERBOARD,
         KMEANS_ASSIGNMENTS,
+        KMEANS_CHOICES,
+        KMEANS_MOVES,
+        KMEANS_PROFILES,
+        KMEANS_REPRESENTATIVES,
     )
 }
 """Every published table by name."""
@@ -71,12 +112,30 @@ __all__ = [
     "DROPPED_EVENTS",
     "EVENT_CHUNKS",
     "FEATURE_TABLES",
+    "HMM_EMISSIONS",
+    "HMM_STATES",
+    "HMM_STATE_HOURS",
+    "HMM_TRANSITIONS",
     "KMEANS_ASSIGNMENTS",
+    "KMEANS_CHOICES",
+    "KMEANS_MOVES",
+    "KMEANS_PROFILES",
+    "KMEANS_REPRESENTATIVES",
+    "MARKOV_CONTEXTS",
+    "MARKOV_EDGES",
+    "MARKOV_FLOWS",
+    "MARKOV_GOALS",
+    "MARKOV_ORDERS",
+    "MARKOV_PERIODS",
     "MARKOV_PREDICTIONS",
+    "MARKOV_STATES",
     "MARKOV_TRANSITIONS",
+    "MARKOV_WHAT_IF",
     "MAX_CHUNK_ROWS",
     "METRICS",
     "NESTED_COLUMNS",
+    "NEXT_EVENT_LEADERBOARD",
+    "NEXT_EVENT_PREDICTIONS",
     "NO_SESSION",
     "NULL_MARK",
     "NULL_TOKENS",

@@ -10,8 +10,15 @@ import dagster as dg
 import pytest
 
 from analytics_assets.assets.ingestion import event_chunks, raw_export
-from analytics_assets.assets.models import kmeans_segments, markov_chain
+from analytics_assets.assets.next_event_models import (
+    hidden_markov_model,
+    lstm_next_event,
+    markov_chain,
+    next_event_leaderboard,
+    xgboost_next_event,
+)
 from analytics_assets.assets.reports import analysis_results
+from analytics_assets.assets.segments import kmeans_segments
 from analytics_assets.core.lake import Lake
 from analytics_assets.resources.lake import LakeResource
 
@@ -134,7 +141,18 @@ def test_a_malformed_record_is_quarantined_and_never_stops_the_run(lake: Lake) -
     assert refused.detail == "The bytes are not JSON."
 
 
-@pytest.mark.parametrize("asset", [markov_chain, kmeans_segments, analysis_results])
+@pytest.mark.parametrize(
+    "asset",
+    [
+        markov_chain,
+        hidden_markov_model,
+        lstm_next_event,
+        xgboost_next_event,
+        next_event_leaderboard,
+        kmeans_segments,
+        analysis_results,
+    ],
+)
 def test_models_without_a_year_say_what_to_materialize(lake: Lake, asset: dg.AssetsDefinition) -> None:
     result = dg.materialize([asset], resources={"lake": LakeResource(root=str(lake.root))}, raise_on_error=False)
     assert "Materialize at least one year" in failure_text(result)

@@ -19,12 +19,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from analytics_assets_tests.bench import analysis, ingestion
+from analytics_assets_tests.bench import analysis, ingestion, models
 
 RUNS = 3
 """Runs of each stage; the median is printed."""
 
-STAGES = ("generate", "ingest", "summaries", "features", "models", "import_definitions")
+TABLES = ("ingestion", "analysis", "models", "stages")
+STAGES = ("generate", "ingest", "summaries", "features", "import_definitions")
 
 
 def in_a_process(module: str, *arguments: str, folder: Path) -> dict[str, Any]:
@@ -48,14 +49,16 @@ def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
 @click.command()
 @click.option("--events", default=100_000, show_default=True, help="Generated events of one year for the stages.")
 @click.option("--ingest-events", default=200_000, show_default=True, help="Events for the comparison of ingestion.")
-@click.option("--only", type=click.Choice(["ingestion", "analysis", "stages"]), help="Only one of the tables.")
+@click.option("--only", type=click.Choice(TABLES), help="Only one of the tables.")
 def main(events: int, ingest_events: int, only: str | None) -> None:
-    """Measure ingestion next to other ways, analysis at two sizes, and every stage, on generated events."""
+    """Measure ingestion next to other ways, analysis at two sizes, every model and every stage, on generated events."""
     console = Console()
     if only in (None, "ingestion"):
         compare_ingestion(console, ingest_events)
     if only in (None, "analysis"):
         measure_analysis(console)
+    if only in (None, "models"):
+        measure_models(console)
     if only in (None, "stages"):
         measure_stages(console, events)
 
@@ -135,6 +138,22 @@ def measure_analysis(console: Console) -> None:
             f"summaries of {size:,}: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in medians.items()),
             highlight=False,
         )
+
+
+def measure_models(console: Console) -> None:
+    """Print every model at the larger size; once, because a model takes minutes."""
+    table = Table(title=f"Models: {analysis.LARGE:,} events, {os.cpu_count()} cores")
+    for heading in ("model", "seconds", "of these training", "us/prediction", "top-1", "peak MB"):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        in_a_process("models", "prepare", str(folder), str(analysis.LARGE), folder=folder)
+        for name in models.NAMES:
+            run = in_a_process("models", name, str(folder), folder=folder)
+            shown = [run["seconds"], run["train_seconds"], run["microseconds_per_prediction"]]
+            cells = ["" if value is None else f"{value:.1f}" for value in shown]
+            table.add_row(name, *cells, f"{run['top1']:.4f}" if run["top1"] else "", f"{run['peak_mb']:,.0f}")
+    console.print(table)
 
 
 def measure_stages(console: Console, events: int) -> None:

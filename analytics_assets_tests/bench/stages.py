@@ -48,21 +48,6 @@ def features(lake: Lake, events: int) -> Callable[[], object]:
     return lambda: publish_features(lake, YEAR)
 
 
-def models(lake: Lake, events: int) -> Callable[[], object]:
-    from analytics_assets.core.features.engine import open_engine
-    from analytics_assets.core.models import kmeans, markov
-    from analytics_assets.core.models.sequences import load_sequences
-
-    def work() -> None:
-        clean, visits = [lake.feature("clean_events", YEAR)], [lake.feature("sessions", YEAR)]
-        with open_engine(lake.staging() / "duckdb") as engine:
-            sequences = load_sequences(engine, clean)
-            markov.evaluate(markov.fit(sequences, sequences.train_sessions()), sequences, sequences.train_sessions())
-            kmeans.fit(kmeans.load_behaviour(engine, clean, visits), seed=7)
-
-    return work
-
-
 def import_definitions(lake: Lake, events: int) -> Callable[[], object]:
     return lambda: __import__("analytics_assets.definitions")
 

@@ -14,8 +14,8 @@ from analytics_assets.core.features.quality import quality_report
 from analytics_assets.core.files import read_json, write_json, write_table
 from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
-from analytics_assets.core.models import kmeans, markov
-from analytics_assets.core.models.sequences import load_sequences
+from analytics_assets.core.models import kmeans, transitions
+from analytics_assets.core.models.split import TRAIN_SHARE
 from analytics_assets.core.results import analysis_results
 from analytics_assets.core.settings import default_settings
 from analytics_assets.schemas import KMEANS_ASSIGNMENTS, MARKOV_PREDICTIONS
@@ -105,13 +105,10 @@ def build_models(lake: Lake) -> None:
     clean = [lake.feature("clean_events", year) for year in years]
     visits = [lake.feature("sessions", year) for year in years]
     with open_engine(lake.staging() / "duckdb") as engine:
-        sequences = load_sequences(engine, clean)
+        counted, metrics, predictions = transitions.reference(engine, clean, TRAIN_SHARE)
         behaviour = kmeans.load_behaviour(engine, clean, visits)
-    train = sequences.train_sessions()
-    chain = markov.fit(sequences, train)
-    metrics, predictions = markov.evaluate(chain, sequences, train)
     folder = lake.model("markov_chain")
-    chain.save(folder)
+    counted.save(folder / "transitions.parquet")
     write_table(folder / "predictions.parquet", predictions, MARKOV_PREDICTIONS)
     write_json(folder / "metrics.json", metrics)
     segments, fitted = kmeans.fit(behaviour, seed=7, max_segments=3)

@@ -1,6 +1,15 @@
-"""Markov chain of events: counts, back-off prediction, evaluation in time, artefact.
+"""Markov chain of variable order: what followed the last k events, backed off to what followed fewer.
 
-Put here: the model itself. Keep out: where its files lie (``core/lake.py``) and the split (``sequences.py``).
+Put here: the chain itself, its choice of order, its artefact. Keep out: what is derived from it
+(``markov_analysis.py``), the published table of plain transition counts (``transitions.py``).
+
+With c(h, x) the occurrences of event x after context h and h' the context without its oldest event,
+
+    P(x | h) = (c(h, x) + m_k P(x | h')) / (c(h) + m_k),
+
+a Dirichlet prior of strength m_k centred on the shorter context (MacKay and Peto 1995). The empty context is the share
+of x in training with one occurrence of a uniform event added. Strengths and order are chosen by bits per event on the
+validation sessions.
 """
 
 from __future__ import annotations
@@ -14,131 +23,140 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.core.files import read_json, write_json, write_table
-from analytics_assets.core.models.sequences import Sequences
-from analytics_assets.schemas import MARKOV_PREDICTIONS, MARKOV_TRANSITIONS
+from analytics_assets.core.models.next_event import MIN_PROBABILITY
+from analytics_assets.core.models.sequences import Ints, Sequences
+from analytics_assets.schemas import MARKOV_CONTEXTS
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from scipy.sparse import csr_matrix
 
-Codes = NDArray[np.int64]
+MAX_ORDER = 5
+"""Longest context tried by default: beyond five events contexts of real logs hardly recur."""
 
-SESSION_START = -1
-"""Stands for the event before the first one of a session."""
-
-UNKNOWN = -2
-"""Stands for an event that training never saw."""
+STRENGTHS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+"""Prior strengths tried, in events: long contexts that hardly recur want a strong prior, and at the upper end they are
+as good as left out."""
 
 
-def pair(previous: Any, current: Any, vocabulary: int) -> Any:
-    """Code of a context of two events; of one event when `previous` is `SESSION_START` throughout."""
-    return (previous + 1) * vocabulary + current
+def context_codes(sequences: Sequences, order: int) -> Ints:
+    """Code of the `order` events before each of ``sequences.positions``; the session's start fills up.
+
+    Raises
+    ------
+    ValueError
+        Contexts of so many events and types have no codes of 64 bits.
+    """
+    positions = sequences.positions
+    base = len(sequences.vocabulary) + 1
+    if base**order > np.iinfo(np.int64).max:
+        raise ValueError(f"with {base - 1} event types contexts cannot be as long as {order} events")
+    since = positions - sequences.offsets[:-1][sequences.session_of[positions]]
+    context = np.zeros(len(positions), dtype=np.int64)
+    for back in range(order, 0, -1):
+        inside = since >= back
+        code = sequences.codes[np.where(inside, positions - back, 0)].astype(np.int64) + 1
+        context = context * base + np.where(inside, code, 0)
+    return context
 
 
 @dataclass(frozen=True)
-class Successors:
-    """What followed each context.
+class Contexts:
+    """What followed the contexts of one length.
 
     Parameters
     ----------
-    contexts : int64 array, shape (pairs,)
-        Context of each (context, next) pair, ascending.
-    following : int64 array, shape (pairs,)
-        Next event; inside a context by falling count, ties by ascending code.
-    counts : int64 array, shape (pairs,)
-        Occurrences.
+    codes : int64 array, shape (contexts,)
+        Ascending codes of `context_codes`.
+    counts : csr_matrix of float64, shape (contexts, events)
+        Occurrences of each event after each context.
+    strength : float
+        Weight of the shorter context, in events.
     """
 
-    contexts: Codes
-    following: Codes
-    counts: Codes
+    codes: Ints
+    counts: csr_matrix
+    strength: float
 
     @classmethod
-    def of(cls, contexts: Codes, following: Codes) -> Successors:
-        """Count (context, next) pairs."""
-        if not len(contexts):
-            empty = np.empty(0, dtype=np.int64)
-            return cls(empty, empty, empty)
-        pairs, counts = np.unique(np.stack([contexts, following]), axis=1, return_counts=True)
-        order = np.lexsort((pairs[1], -counts, pairs[0]))
-        return cls(pairs[0][order], pairs[1][order], counts[order])
+    def count(cls, codes: Ints, following: NDArray[np.int32], events: int) -> Contexts:
+        """Count (context, event) pairs; the strength is 1 until it is chosen."""
+        from scipy.sparse import csr_matrix
 
-    def ranked(self, contexts: Codes, rank: int) -> Codes:
-        """The successor of given rank (0 = most frequent) for each context, -1 where there is none."""
-        if not len(self.contexts):
-            return np.full(len(contexts), -1, dtype=np.int64)
-        left = np.searchsorted(self.contexts, contexts, side="left")
-        right = np.searchsorted(self.contexts, contexts, side="right")
-        wanted = left + rank
-        found = wanted < right
-        return np.where(found, self.following[np.minimum(wanted, len(self.following) - 1)], -1)
+        known, rows = np.unique(codes, return_inverse=True)
+        shape = (len(known), events)
+        return cls(known, csr_matrix((np.ones(len(codes)), (rows, following)), shape=shape), 1.0)
 
-    def distribution(self, context: int) -> dict[int, float]:
-        """Next-event probabilities of one context, empty when it was never seen."""
-        left, right = np.searchsorted(self.contexts, [context, context + 1])
-        total = self.counts[left:right].sum()
-        return {
-            int(c): float(n / total) for c, n in zip(self.following[left:right], self.counts[left:right], strict=True)
-        }
+    def rows(self, codes: Ints) -> tuple[NDArray[np.bool_], Ints]:
+        """Whether each context is known, and the rows of those that are."""
+        place = np.searchsorted(self.codes, codes)
+        known = place < len(self.codes)
+        known[known] = self.codes[place[known]] == codes[known]
+        return known, place[known]
+
+    @property
+    def totals(self) -> NDArray[np.float64]:
+        """Occurrences of each context."""
+        return np.asarray(self.counts.sum(axis=1)).ravel()
 
 
 @dataclass(frozen=True)
 class MarkovChain:
-    """Order-1 and order-2 successor counts with back-off: order 2, else order 1, else the most frequent event."""
+    """A fitted chain.
+
+    Parameters
+    ----------
+    vocabulary : list of str
+        Event types, `OTHER` last.
+    base : float64 array, shape (events,)
+        Distribution after the empty context.
+    orders : tuple of Contexts
+        Contexts of 1 to k events.
+    """
 
     vocabulary: list[str]
-    order1: Successors
-    order2: Successors
-    most_frequent: int
+    base: NDArray[np.float64]
+    orders: tuple[Contexts, ...]
 
-    def predict(self, sequence: Sequence[str]) -> dict[str, float]:
-        """Distribution of the next event of a session, by back-off.
+    def distributions(self, sequences: Sequences) -> NDArray[np.float64]:
+        """See ``next_event.NextEventModel``."""
+        chances = np.tile(self.base, (len(sequences.positions), 1))
+        for order, contexts in enumerate(self.orders, start=1):
+            known, rows = contexts.rows(context_codes(sequences, order))
+            if not len(rows):
+                continue
+            weight = contexts.strength
+            seen = contexts.counts[rows].toarray() + weight * chances[known]
+            chances[known] = seen / (contexts.totals[rows] + weight)[:, None]
+        return chances
 
-        Parameters
-        ----------
-        sequence : sequence of str
-            Events of the session so far, from its start. An event that training never saw breaks the context; an empty
-            or unknown context gives the most frequent event.
-        """
-        place = {name: code for code, name in enumerate(self.vocabulary)}
-        known = [place.get(name, UNKNOWN) for name in sequence[-2:]]
-        found: dict[int, float] = {}
-        if known and known[-1] != UNKNOWN:
-            previous = known[0] if len(known) == 2 else SESSION_START
-            if previous != UNKNOWN:
-                found = self.order2.distribution(pair(previous, known[-1], len(self.vocabulary)))
-            found = found or self.order1.distribution(known[-1])
-        return {self.vocabulary[code]: p for code, p in (found or {self.most_frequent: 1.0}).items()}
+    def truncated(self, order: int) -> MarkovChain:
+        """The same chain with contexts of at most `order` events."""
+        return MarkovChain(self.vocabulary, self.base, self.orders[:order])
 
     def save(self, folder: Path) -> None:
-        """Write ``transitions.parquet`` and ``model.json`` into `folder`."""
+        """Write ``contexts.parquet`` and ``model.json`` into `folder`."""
         import pyarrow as pa
 
-        names = pa.array(self.vocabulary, pa.string())
         parts = []
-        for successors, order in ((self.order1, 1), (self.order2, 2)):
-            previous, current = divmod(successors.contexts, max(1, len(self.vocabulary)))
-            previous -= 1
-            totals = np.zeros(0)
-            if len(successors.contexts):
-                _, start, inverse = np.unique(successors.contexts, return_index=True, return_inverse=True)
-                totals = np.add.reduceat(successors.counts, start)[inverse]
+        for order, contexts in enumerate(self.orders, start=1):
+            pairs = contexts.counts.tocoo()
             parts.append(
                 pa.table(
                     {
-                        "order": np.full(len(current), order, dtype=np.int64),
-                        "previous_event": names.take(pa.array(previous, mask=previous == SESSION_START)),
-                        "from_event": names.take(pa.array(current)),
-                        "to_event": names.take(pa.array(successors.following)),
-                        "transitions": successors.counts,
-                        "probability": successors.counts / totals,
+                        "order": np.full(pairs.nnz, order, dtype=np.int64),
+                        "context": contexts.codes[pairs.row],
+                        "event": pairs.col.astype(np.int64),
+                        "occurrences": pairs.data.astype(np.int64),
                     }
                 )
             )
-        write_table(folder / "transitions.parquet", pa.concat_tables(parts), MARKOV_TRANSITIONS)
+        empty = MARKOV_CONTEXTS.arrow_schema().empty_table()
+        write_table(folder / "contexts.parquet", pa.concat_tables(parts) if parts else empty, MARKOV_CONTEXTS)
         model = {
             "kind": "markov_chain",
             "vocabulary": self.vocabulary,
-            "most_frequent": self.vocabulary[self.most_frequent],
+            "base": self.base.tolist(),
+            "strengths": [contexts.strength for contexts in self.orders],
         }
         write_json(folder / "model.json", model)
 
@@ -146,114 +164,73 @@ class MarkovChain:
     def load(cls, folder: Path) -> MarkovChain:
         """Read what `save` wrote."""
         import pyarrow.parquet as pq
+        from scipy.sparse import csr_matrix
 
         model = read_json(folder / "model.json")
-        vocabulary = model["vocabulary"]
-        place = {name: code for code, name in enumerate(vocabulary)}
-        rows = pq.read_table(folder / "transitions.parquet").to_pylist()
+        rows = pq.read_table(folder / "contexts.parquet")
+        order = rows["order"].to_numpy()
         orders = []
-        for order in (1, 2):
-            chosen = [row for row in rows if row["order"] == order]
-            contexts = [
-                pair(place.get(row["previous_event"], SESSION_START), place[row["from_event"]], len(vocabulary))
-                for row in chosen
-            ]
-            orders.append(
-                Successors(
-                    np.array(contexts, dtype=np.int64),
-                    np.array([place[row["to_event"]] for row in chosen], dtype=np.int64),
-                    np.array([row["transitions"] for row in chosen], dtype=np.int64),
-                )
-            )
-        return cls(vocabulary, orders[0], orders[1], place[model["most_frequent"]])
+        for number, strength in enumerate(model["strengths"], start=1):
+            chosen = order == number
+            known, place = np.unique(rows["context"].to_numpy()[chosen], return_inverse=True)
+            cells = (rows["occurrences"].to_numpy()[chosen].astype(float), (place, rows["event"].to_numpy()[chosen]))
+            counts = csr_matrix(cells, shape=(len(known), len(model["vocabulary"])))
+            orders.append(Contexts(known, counts, strength))
+        return cls(model["vocabulary"], np.array(model["base"]), tuple(orders))
 
 
-@dataclass(frozen=True)
-class Transitions:
-    """Successive events inside sessions; ``previous`` is `SESSION_START` where ``current`` opens its session."""
+def fit(
+    train: Sequences, validation: Sequences, *, max_order: int = MAX_ORDER, strengths: Sequence[float] = STRENGTHS
+) -> tuple[MarkovChain, dict[str, Any]]:
+    """Count contexts in `train`; choose strengths and order on `validation`.
 
-    previous: Codes
-    current: Codes
-    following: Codes
-    place: Codes
-
-
-def transitions_of(sequences: Sequences, first: int, last: int) -> Transitions:
-    """Transitions inside sessions `first` to `last` (exclusive)."""
-    start, end = sequences.offsets[first], sequences.offsets[last]
-    codes = sequences.codes[start:end].astype(np.int64)
-    opens = np.zeros(len(codes), dtype=bool)
-    opens[sequences.offsets[first:last] - start] = True
-    place = np.flatnonzero(~opens)
-    previous = np.where(opens[place - 1], SESSION_START, codes[place - 2]) if len(place) else place
-    return Transitions(previous, codes[place - 1], codes[place], place + start)
-
-
-def fit(sequences: Sequences, train_sessions: int) -> MarkovChain:
-    """Learn from the first `train_sessions` sessions."""
-    train = transitions_of(sequences, 0, train_sessions)
-    counts = np.bincount(
-        sequences.codes[: sequences.offsets[train_sessions]], minlength=max(1, len(sequences.vocabulary))
-    )
-    pairs = pair(train.previous, train.current, len(sequences.vocabulary))
-    return MarkovChain(
-        sequences.vocabulary,
-        Successors.of(train.current, train.following),
-        Successors.of(pairs, train.following),
-        int(counts.argmax()),
-    )
-
-
-def evaluate(model: MarkovChain, sequences: Sequences, train_sessions: int) -> tuple[dict[str, Any], pa.Table]:
-    """Score the sessions after the first `train_sessions`.
+    Parameters
+    ----------
+    train, validation : Sequences
+        Of one vocabulary.
+    max_order : int
+        Longest context tried, 0 to 7 (codes of longer ones do not fit 64 bits).
+    strengths : sequence of float
+        Prior strengths tried for each order.
 
     Returns
     -------
-    metrics : dict
-        Top-1 accuracy of orders 1 and 2 and of two baselines over all transitions of the test sessions, top-3 of
-        order 1; ``None`` where there is no test transition.
-    predictions : pyarrow.Table
-        Rows of ``MARKOV_PREDICTIONS``.
+    chain : MarkovChain
+    choice : dict
+        ``order`` chosen; ``validation_bits`` of every order from 0; ``strengths`` of every order from 1; without a
+        validation position the highest order with strength 1 and no bits.
     """
-    import pyarrow as pa
-
-    test = transitions_of(sequences, train_sessions, sequences.sessions)
-    frequent = np.full(len(test.current), model.most_frequent)
-    ranks = [model.order1.ranked(test.current, rank) for rank in range(3)]
-    first = np.where(ranks[0] >= 0, ranks[0], frequent)
-    second = model.order2.ranked(pair(test.previous, test.current, len(model.vocabulary)), 0)
-    second = np.where(second >= 0, second, first)
-    top3 = (first == test.following) | (ranks[1] == test.following) | (ranks[2] == test.following)
-
-    def share(hits: NDArray[np.bool_]) -> float | None:
-        return float(hits.mean()) if len(hits) else None
-
-    metrics = {
-        "protocol": {
-            "order": "sessions by (start, actor, session_id)",
-            "scored": "all transitions of test sessions, no end symbol",
-        },
-        "train_sessions": train_sessions,
-        "test_sessions": sequences.sessions - train_sessions,
-        "first_test_session_start": sequences.starts[train_sessions] if train_sessions < sequences.sessions else None,
-        "test_transitions": len(test.following),
-        "event_types": len(sequences.vocabulary),
-        "most_frequent_event": sequences.vocabulary[model.most_frequent] if sequences.vocabulary else None,
-        "markov1_accuracy": share(first == test.following),
-        "markov1_top3_accuracy": share(top3),
-        "markov2_backoff_accuracy": share(second == test.following),
-        "most_frequent_accuracy": share(frequent == test.following),
-        "repeat_accuracy": share(test.current == test.following),
+    if not 0 <= max_order <= 7:
+        raise ValueError("the order must lie between 0 and 7")
+    events = len(train.vocabulary)
+    counts = np.bincount(train.codes, minlength=events).astype(np.float64)
+    base = (counts + 1 / events) / (counts.sum() + 1)
+    following, actual = train.codes[train.positions], validation.codes[validation.positions]
+    chance = base[actual]
+    bits, orders = [_bits(chance)], []
+    for order in range(1, max_order + 1):
+        contexts = Contexts.count(context_codes(train, order), following, events)
+        known, rows = contexts.rows(context_codes(validation, order))
+        if len(actual):
+            hits = np.asarray(contexts.counts[rows, actual[known]]).ravel() if len(rows) else np.empty(0)
+            totals = contexts.totals[rows]
+            tried = []
+            for strength in strengths:
+                mixed = chance.copy()
+                mixed[known] = (hits + strength * chance[known]) / (totals + strength)
+                tried.append((_bits(mixed), strength, mixed))
+            best, strength, chance = min(tried, key=lambda entry: entry[:2])
+            contexts = Contexts(contexts.codes, contexts.counts, strength)
+            bits.append(best)
+        orders.append(contexts)
+    order = int(np.argmin(bits)) if len(actual) else max_order
+    choice = {
+        "order": order,
+        "validation_bits": bits if len(actual) else [],
+        "strengths": [contexts.strength for contexts in orders],
     }
-    names = pa.array(sequences.vocabulary, pa.string())
-    predictions = pa.table(
-        {
-            "uuid": sequences.uuids.take(pa.array(test.place)),
-            "session_key": sequences.session_keys.take(pa.array(test.place)),
-            "current_event": names.take(pa.array(test.current)),
-            "actual_event": names.take(pa.array(test.following)),
-            "order1_event": names.take(pa.array(first)),
-            "order2_event": names.take(pa.array(second)),
-        }
-    )
-    return metrics, predictions.select(MARKOV_PREDICTIONS.column_names)
+    return MarkovChain(train.vocabulary, base, tuple(orders[:order])), choice
+
+
+def _bits(chance: NDArray[np.float64]) -> float:
+    return float(-np.log2(np.maximum(chance, MIN_PROBABILITY)).mean()) if len(chance) else 0.0

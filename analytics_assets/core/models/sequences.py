@@ -1,92 +1,274 @@
-"""Sessions as integer sequences, and the one split in time that every next-event model uses.
+"""Sessions as integer sequences: the streams that next-event models learn from.
 
-Put here: loading, encoding, splitting. Keep out: models and metrics.
+Put here: loading a stream of events, its vocabulary, choosing sessions. Keep out: the split in time (``split.py``),
+models and metrics.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.core.expressions import SESSION_ORDER
+from analytics_assets.core.expressions import SESSION_ORDER, literal
 from analytics_assets.core.features.engine import parquet
+from analytics_assets.schemas import PEOPLE_CLASSES
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-TRAIN_SHARE = 0.8
-"""Share of sessions, by start, that models may learn from."""
+Ints = NDArray[np.int64]
+Stream = Literal["intent", "raw", "screen"]
+STREAMS: tuple[Stream, ...] = ("intent", "raw", "screen")
+
+OTHER = "(other)"
+"""Stands for every event type that training saw too seldom or never."""
+
+MIN_TRAIN_EVENTS = 20
+"""Event types with fewer training events share `OTHER`: a probability learned from less says little."""
 
 
 @dataclass(frozen=True)
 class Sequences:
     """Events of many sessions, session after session.
 
+    Sessions are ordered by (start, actor, session_id), events inside them by (time, event_id, uuid).
+
     Parameters
     ----------
     codes : int32 array, shape (events,)
-        Event types as places in `vocabulary`; sessions ordered by (start, actor, session_id), events inside them by
-        (time, event_id, uuid).
+        Event types as places in `vocabulary`.
     offsets : int64 array, shape (sessions + 1,)
-        Session ``i`` is ``codes[offsets[i]:offsets[i + 1]]``.
+        Session ``i`` is ``codes[offsets[i]:offsets[i + 1]]``; no session is empty.
     vocabulary : list of str
-        Event types in ascending order, so that the smallest code is the alphabetically first name.
-    uuids, session_keys : pyarrow.ChunkedArray, length events
-        Identity of every event and its session.
-    starts : list of str
-        Start of each session.
+        Event types; as loaded in ascending order, after `Vocabulary.encode` with `OTHER` as the last one.
+    times : int64 array, shape (events,)
+        Microseconds since 1970, UTC.
+    starts, ends : int64 array, shape (sessions,)
+        First and last time of the whole session, noise included, in microseconds since 1970.
+    actors, devices : int32 array, shape (sessions,)
+        Places in `actor_names` and `device_names`.
+    actor_names, device_names : list of str
+        Actors, and device families ("" where unknown) of each session's first event.
+    uuids : pyarrow.Array, length events
+        Identity of every event.
+    session_keys : pyarrow.Array, length sessions
+        Identity of every session.
     """
 
     codes: NDArray[np.int32]
-    offsets: NDArray[np.int64]
+    offsets: Ints
     vocabulary: list[str]
-    uuids: pa.ChunkedArray
-    session_keys: pa.ChunkedArray
-    starts: list[str]
+    times: Ints
+    starts: Ints
+    ends: Ints
+    actors: NDArray[np.int32]
+    devices: NDArray[np.int32]
+    actor_names: list[str]
+    device_names: list[str]
+    uuids: pa.Array
+    session_keys: pa.Array
 
     @property
     def sessions(self) -> int:
         """Number of sessions."""
         return len(self.offsets) - 1
 
-    def train_sessions(self, share: float = TRAIN_SHARE) -> int:
-        """Number of leading sessions to learn from: floor(share x sessions)."""
-        return math.floor(share * self.sessions)
+    @property
+    def lengths(self) -> Ints:
+        """Events of each session."""
+        return np.diff(self.offsets)
+
+    @property
+    def session_of(self) -> Ints:
+        """Session of each event."""
+        return np.repeat(np.arange(self.sessions), self.lengths)
+
+    @property
+    def positions(self) -> Ints:
+        """Events that a model has to predict: all but the first of each session, as places in `codes`."""
+        opens = np.zeros(len(self.codes), dtype=bool)
+        opens[self.offsets[:-1]] = True
+        return np.flatnonzero(~opens)
+
+    @property
+    def gaps(self) -> NDArray[np.float64]:
+        """Seconds since the event before in the session, 0 for the first one; shape (events,)."""
+        gaps = np.diff(self.times, prepend=0) / 1e6
+        gaps[self.offsets[:-1]] = 0
+        return gaps
+
+    @property
+    def hours(self) -> Ints:
+        """UTC hour of each event, 0 to 23."""
+        return self.times // 3_600_000_000 % 24
+
+    @property
+    def weekdays(self) -> Ints:
+        """UTC weekday of each event, 0 = Monday (1970-01-01 was a Thursday)."""
+        return (self.times // 86_400_000_000 + 3) % 7
+
+    def take(self, sessions: Ints | NDArray[np.bool_]) -> Sequences:
+        """The given sessions, in the given order.
+
+        Parameters
+        ----------
+        sessions : int64 array of places, or bool array of shape (sessions,)
+        """
+        import pyarrow as pa
+
+        chosen = np.flatnonzero(sessions) if sessions.dtype == bool else sessions
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        events = np.repeat(self.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return replace(
+            self,
+            codes=self.codes[events],
+            offsets=offsets,
+            times=self.times[events],
+            starts=self.starts[chosen],
+            ends=self.ends[chosen],
+            actors=self.actors[chosen],
+            devices=self.devices[chosen],
+            uuids=self.uuids.take(pa.array(events)),
+            session_keys=self.session_keys.take(pa.array(chosen)),
+        )
+
+    def names(self, codes: NDArray[np.int32]) -> pa.Array:
+        """Names of events by their codes."""
+        import pyarrow as pa
+
+        return pa.array(self.vocabulary, pa.string()).take(pa.array(codes))
 
 
-def load_sequences(engine: duckdb.DuckDBPyConnection, clean: Sequence[Path]) -> Sequences:
-    """Load every session of the given clean_events files; a session that crosses years is one."""
+@dataclass(frozen=True)
+class Vocabulary:
+    """The event types that models tell apart; every other one is `OTHER`.
+
+    Parameters
+    ----------
+    names : list of str
+        In ascending order, `OTHER` last.
+    """
+
+    names: list[str]
+
+    @classmethod
+    def fit(cls, train: Sequences, min_events: int = MIN_TRAIN_EVENTS) -> Vocabulary:
+        """Event types with at least `min_events` events in the training sessions."""
+        counts = np.bincount(train.codes, minlength=len(train.vocabulary))
+        return cls(
+            [name for name, n in zip(train.vocabulary, counts, strict=True) if n >= max(1, min_events)] + [OTHER]
+        )
+
+    @property
+    def other(self) -> int:
+        """Code of `OTHER`."""
+        return len(self.names) - 1
+
+    def encode(self, sequences: Sequences) -> Sequences:
+        """The same sessions with the codes of this vocabulary; runs of `OTHER` stay as long as they were."""
+        place = {name: code for code, name in enumerate(self.names)}
+        translate = np.array([place.get(name, self.other) for name in sequences.vocabulary], dtype=np.int32)
+        return replace(sequences, codes=translate[sequences.codes], vocabulary=self.names)
+
+    def codes_of(self, names: Sequence[str]) -> NDArray[np.int32]:
+        """Codes of event names; unknown ones are `OTHER`."""
+        place = {name: code for code, name in enumerate(self.names)}
+        return np.array([place.get(name, self.other) for name in names], dtype=np.int32)
+
+
+def load_sequences(
+    engine: duckdb.DuckDBPyConnection,
+    clean: Sequence[Path],
+    *,
+    stream: Stream = "raw",
+    people_only: bool = False,
+    keep_runs: bool = False,
+) -> Sequences:
+    """Load every session of the given clean_events files; a session that crosses years is one.
+
+    Parameters
+    ----------
+    engine : duckdb.DuckDBPyConnection
+        See ``engine.open_engine``.
+    clean : sequence of Path
+        Files of ``clean_events``.
+    stream : {"intent", "raw", "screen"}
+        ``raw``: every event. ``intent``: without noise, runs of one event as its first one. ``screen``: screens of the
+        same, runs as the first one. Where no event of the files is noise, nothing is taken out: ``intent`` is ``raw``
+        and ``screen`` keeps its runs.
+    people_only : bool
+        Whether machines and nobody in particular (see ``actors``) are left out.
+    keep_runs : bool
+        Whether runs of one event stay as long as they are.
+
+    Returns
+    -------
+    Sequences
+        Sessions that have an event in the stream.
+    """
+    import pyarrow as pa
+
     source = parquet(clean)
+    ((has_noise,),) = engine.sql(f"SELECT coalesce(bool_or(is_noise), false) FROM {source}").fetchall()
+    name = "coalesce(screen, event_type)" if stream == "screen" else "event_type"
+    reduced = stream != "raw" and has_noise
+    people = f"AND actor_class IN ({', '.join(literal(name) for name in PEOPLE_CLASSES)})" if people_only else ""
     rows = engine.sql(
         f"""
         WITH events AS (
-            SELECT session_key, uuid, event_type, time, event_id,
-                min(time) OVER whole AS start, first(actor) OVER ordered AS first_actor,
-                session_id
-            FROM {source} WHERE session_key IS NOT NULL
+            SELECT session_key, uuid, {name} AS event_type, time, event_id, session_id, is_noise,
+                min(time) OVER whole AS start, max(time) OVER whole AS last,
+                first(actor) OVER ordered AS first_actor, first(device_family) OVER ordered AS device
+            FROM {source} WHERE session_key IS NOT NULL {people}
             WINDOW whole AS (PARTITION BY session_key),
                 ordered AS (PARTITION BY session_key ORDER BY {SESSION_ORDER}
                             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+        ),
+        reduced AS (
+            SELECT *, lag(event_type) OVER (PARTITION BY session_key ORDER BY {SESSION_ORDER}) AS before
+            FROM events WHERE {"NOT is_noise" if reduced else "true"}
         )
-        SELECT session_key, uuid, event_type, start::VARCHAR AS start FROM events
-        ORDER BY events.start, first_actor, session_id, session_key, {SESSION_ORDER}
+        SELECT session_key, uuid, event_type, epoch_us(time) AS time, epoch_us(start) AS start,
+            epoch_us(last) AS last, coalesce(first_actor, '') AS actor, coalesce(device, '') AS device
+        FROM reduced WHERE {"event_type IS DISTINCT FROM before" if reduced and not keep_runs else "true"}
+        ORDER BY reduced.start, first_actor, session_id, session_key, reduced.time, event_id NULLS LAST, uuid
         """
     ).to_arrow_table()
-    encoded = rows["event_type"].combine_chunks().dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    vocabulary = sorted(names)
-    place = {name: code for code, name in enumerate(vocabulary)}
-    translate = np.array([place[name] for name in names], dtype=np.int32)
-    codes = translate[encoded.indices.to_numpy()] if len(names) else np.empty(0, dtype=np.int32)
-    keys = rows["session_key"].combine_chunks().dictionary_encode().indices.to_numpy()
+    rows = rows.combine_chunks()
+
+    def encoded(column: str) -> tuple[NDArray[np.int32], list[str]]:
+        """Codes into the ascending list of the column's values."""
+        found = pa.chunked_array(rows[column]).combine_chunks().dictionary_encode()
+        values = found.dictionary.to_pylist()
+        ordered = sorted(values)
+        place = {value: code for code, value in enumerate(ordered)}
+        translate = np.array([place[value] for value in values], dtype=np.int32)
+        return translate[found.indices.to_numpy()] if len(values) else np.empty(0, dtype=np.int32), ordered
+
+    keys, _ = encoded("session_key")
     first = np.flatnonzero(np.diff(keys, prepend=-1)) if len(keys) else np.empty(0, dtype=np.int64)
-    offsets = np.append(first, len(keys)).astype(np.int64)
-    starts = rows["start"].take(first).to_pylist()
-    return Sequences(codes, offsets, vocabulary, rows["uuid"], rows["session_key"], starts)
+    codes, vocabulary = encoded("event_type")
+    actors, actor_names = encoded("actor")
+    devices, device_names = encoded("device")
+    opening = pa.array(first)
+    return Sequences(
+        codes=codes,
+        offsets=np.append(first, len(keys)).astype(np.int64),
+        vocabulary=vocabulary,
+        times=rows["time"].to_numpy(),
+        starts=rows["start"].to_numpy()[first],
+        ends=rows["last"].to_numpy()[first],
+        actors=actors[first],
+        devices=devices[first],
+        actor_names=actor_names,
+        device_names=device_names,
+        uuids=pa.chunked_array(rows["uuid"]).combine_chunks(),
+        session_keys=pa.chunked_array(rows["session_key"].take(opening)).combine_chunks(),
+    )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from analytics_assets.core.features.engine import open_engine
-from analytics_assets.core.models.sequences import load_sequences
+from analytics_assets.core.models.sequences import OTHER, Vocabulary, load_sequences
 from analytics_assets.schemas import CLEAN_EVENTS
+from analytics_assets_tests.core.models.building import make_sequences
 
 BASE = datetime(2024, 12, 31, 23, 0)
 
@@ -60,13 +63,75 @@ def test_order_and_sessions(tmp_path: Path, seed: int) -> None:
     sessions = [names[start:end] for start, end in zip(sequences.offsets[:-1], sequences.offsets[1:], strict=True)]
     assert sessions == [["open"], ["open", "a", "b", "z", "after midnight"], ["open"]]
     assert sequences.uuids.to_pylist() == ["8", "1", "3", "2", "4", "7", "5"]
-    assert sequences.starts[0].startswith("2024-12-31 23:00")
+    assert sequences.starts[0] == sequences.times[0] == BASE.replace(tzinfo=UTC).timestamp() * 1e6
+    assert [sequences.actor_names[actor] for actor in sequences.actors] == ["user:a", "user:u", "user:v"]
+    assert sequences.positions.tolist() == [2, 3, 4, 5]
+    assert sequences.gaps.tolist() == [0, 0, 300, 0, 0, 5100, 0]
+    assert sequences.hours.tolist() == [23, 23, 23, 23, 23, 0, 23]
+    assert sequences.weekdays.tolist() == [1, 1, 1, 1, 1, 2, 1], "2024-12-31 was a Tuesday"
 
 
-def test_train_share_is_rounded_down(tmp_path: Path) -> None:
+NOISY = ["open::x", "r:render", "r:render", "open::x", "b::y", "r:render", "open::x", "open::z"]
+
+
+def written(tmp_path: Path, names: list[str], *, noise: bool, classes: list[str] | None = None) -> Path:
+    rows = [
+        row(str(n), 1, n, name)
+        | {
+            "is_noise": noise and name.endswith(":render"),
+            "screen": None if noise and name.endswith(":render") else name.split("::")[0],
+            "actor_class": classes[n] if classes else "user",
+        }
+        for n, name in enumerate(names)
+    ]
     path = tmp_path / "2024.parquet"
-    pq.write_table(pa.Table.from_pylist(ROWS, CLEAN_EVENTS.arrow_schema()), path)
+    pq.write_table(pa.Table.from_pylist(rows, CLEAN_EVENTS.arrow_schema()), path)
+    return path
+
+
+def shown(path: Path, tmp_path: Path, **how: Any) -> list[str]:
     with open_engine(tmp_path / "spill") as engine:
-        sequences = load_sequences(engine, [path])
-    assert sequences.sessions == 3
-    assert sequences.train_sessions(0.8) == 2
+        sequences = load_sequences(engine, [path], **how)
+    return [sequences.vocabulary[code] for code in sequences.codes]
+
+
+def test_streams_take_noise_out_and_runs_together(tmp_path: Path) -> None:
+    path = written(tmp_path, NOISY, noise=True)
+    assert shown(path, tmp_path, stream="raw") == NOISY
+    assert shown(path, tmp_path, stream="intent") == ["open::x", "b::y", "open::x", "open::z"]
+    assert shown(path, tmp_path, stream="screen") == ["open", "b", "open"]
+    actions = [name for name in NOISY if not name.endswith(":render")]
+    assert shown(path, tmp_path, stream="intent", keep_runs=True) == actions
+
+
+def test_a_log_without_noise_passes_through(tmp_path: Path) -> None:
+    path = written(tmp_path, NOISY, noise=False)
+    assert shown(path, tmp_path, stream="intent") == NOISY
+    assert shown(path, tmp_path, stream="screen") == [name.split("::")[0] for name in NOISY]
+
+
+def test_machines_can_be_left_out(tmp_path: Path) -> None:
+    classes = ["user", "device", "scripted", "sentinel"]
+    path = written(tmp_path, ["a", "b", "c", "d"], noise=False, classes=classes)
+    assert shown(path, tmp_path, people_only=True) == ["a", "b"]
+    assert shown(path, tmp_path) == ["a", "b", "c", "d"]
+
+
+def test_taking_sessions_keeps_everything_in_step() -> None:
+    made = make_sequences([["a", "b"], ["c"], ["b", "b", "a"]], actors=["u", "v", "w"], devices=["x", "y", "x"])
+    taken = made.take(np.array([2, 0]))
+    assert [taken.vocabulary[code] for code in taken.codes] == ["b", "b", "a", "a", "b"]
+    assert taken.offsets.tolist() == [0, 3, 5]
+    assert taken.uuids.to_pylist() == ["e3", "e4", "e5", "e0", "e1"]
+    assert taken.session_keys.to_pylist() == ["s2", "s0"]
+    assert [taken.actor_names[actor] for actor in taken.actors] == ["w", "u"]
+    assert made.take(np.array([True, False, True])).offsets.tolist() == [0, 2, 5]
+    assert made.take(np.empty(0, dtype=np.int64)).sessions == 0
+
+
+def test_rare_and_unknown_events_are_other() -> None:
+    train = make_sequences([["a"] * 3 + ["b"] * 2])
+    vocabulary = Vocabulary.fit(train, 3)
+    assert vocabulary.names == ["a", OTHER]
+    assert vocabulary.encode(make_sequences([["b", "a", "new"]])).codes.tolist() == [1, 0, 1]
+    assert vocabulary.codes_of(["a", "zzz"]).tolist() == [0, 1]

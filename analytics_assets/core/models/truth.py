@@ -1,12 +1,15 @@
-"""Comparison of models with the ground truth of generated data.
+"""Comparison of segments with the ground truth of generated data.
 
-Put here: measures that need ``truth.json``. Keep out: measures on real data (each model's own module).
+Put here: measures that need ``truth.json`` and judge a model; no model may learn or choose by them. Keep out: measures
+on real data (each model's own module), the best possible prediction (``ceiling.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from analytics_assets.core.models.ceiling import personas_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,12 +36,7 @@ def persona_agreement(
     """
     from sklearn.metrics import adjusted_rand_score
 
-    persona_of: dict[str, str] = {}
-    for user in truth["users"].values():
-        if user["user_id"] is not None:
-            persona_of[f"user:{shown('user_id', user['user_id'])}"] = user["persona"]
-        for device in user["device_ids"]:
-            persona_of.setdefault(f"device:{shown('device_id', device)}", user["persona"])
+    persona_of = personas_of(truth, shown)
     pairs = [
         (persona_of[row["actor"]], row["segment"])
         for row in assignments.select(["actor", "segment"]).to_pylist()
