@@ -11,8 +11,6 @@ from typing import Any
 
 import dagster as dg
 
-from analytics_assets.core.models.metrics import beats
-
 NOT_MEASURED = "not measured"
 
 
@@ -62,6 +60,8 @@ def check_beats(
     name : str, optional
         Of the check; ``beats_<baseline>`` by default.
     """
+    from analytics_assets.core.models.metrics import beats
+
     interval = improvement["top1_interval"]
     return dg.AssetCheckResult(
         check_name=name or f"beats_{baseline}",
@@ -166,6 +166,8 @@ def check_beats_simpler(model: str, row: Mapping[str, Any] | None) -> dg.AssetCh
 
 def check_optimum(over: Mapping[str, Mapping[str, Any]]) -> dg.AssetCheckResult:
     """Pass when no improvement over the Bayes-optimal predictor is clear of chance."""
+    from analytics_assets.core.models.metrics import beats
+
     beaten = {model: found["top1"] for model, found in over.items() if beats(dict(found))}
     return dg.AssetCheckResult(
         check_name="no_model_beats_the_optimum",

@@ -226,7 +226,7 @@ def test_one_session_of_one_event_ends_in_a_result_or_a_clear_failure(lake: Lake
 @pytest.mark.parametrize(
     ("config", "fit", "skipped"),
     [
-        (assets.MarkovConfig, markov.fit, {"goals"}),
+        (assets.MarkovConfig, markov.fit, {"goals", "seed"}),
         (assets.HiddenMarkovConfig, hmm.fit, set()),
         (assets.LstmConfig, lstm.fit, {"sample_shares"}),
         (assets.XgboostConfig, xgboost_next.fit, set()),

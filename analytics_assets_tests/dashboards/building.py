@@ -100,22 +100,21 @@ def build_features(lake: Lake) -> None:
 
 
 def build_models(lake: Lake) -> None:
-    """What ``markov_chain`` and ``kmeans_segments`` do."""
+    """What ``markov_chain`` and ``kmeans_segments`` publish of plain counts and segments."""
     years = lake.ingested_years()
     clean = [lake.feature("clean_events", year) for year in years]
     visits = [lake.feature("sessions", year) for year in years]
     with open_engine(lake.staging() / "duckdb") as engine:
         counted, metrics, predictions = transitions.reference(engine, clean, TRAIN_SHARE)
-        behaviour = kmeans.load_behaviour(engine, clean, visits)
+        segments, fitted, tables = kmeans.segment_actors(engine, clean, visits, max_segments=3)
     folder = lake.model("markov_chain")
     counted.save(folder / "transitions.parquet")
     write_table(folder / "predictions.parquet", predictions, MARKOV_PREDICTIONS)
     write_json(folder / "metrics.json", metrics)
-    segments, fitted = kmeans.fit(behaviour, seed=7, max_segments=3)
     folder = lake.model("kmeans_segments")
     segments.save(folder)
-    write_table(folder / "assignments.parquet", kmeans.assignments(segments, behaviour), KMEANS_ASSIGNMENTS)
-    write_json(folder / "metrics.json", {**fitted, "names": segments.names, "adjusted_rand_index": None})
+    write_table(folder / "assignments.parquet", tables["assignments"], KMEANS_ASSIGNMENTS)
+    write_json(folder / "metrics.json", {**fitted, "adjusted_rand_index": None})
 
 
 def build_results(lake: Lake) -> None:

@@ -132,7 +132,7 @@ def profile(profiles: pa.Table) -> bytes:
     events = sorted((feature for feature in features if feature[0] == "event"), key=lambda each: -reach[each])
     shown = [feature for feature in features if feature[0] == "measure"] + events[:HEATMAP_EVENTS]
     matrix = np.array([[z[number, *feature] for number in range(len(names))] for feature in shown])
-    with canvas(2.9 + 0.75 * len(names), 1.8 + 0.22 * len(shown)) as (figure, axes):
+    with canvas(max(5.5, 2.9 + 0.75 * len(names)), 1.8 + 0.22 * len(shown)) as (figure, axes):
         colours = colormaps["PuOr_r"].resampled(SHADES)
         axes.imshow(matrix, cmap=colours, vmin=-Z_LIMIT, vmax=Z_LIMIT, aspect="auto")
         texts = [label(plain_words(name) if kind == "event" else name.replace("_", " ")) for kind, name in shown]
@@ -143,10 +143,7 @@ def profile(profiles: pa.Table) -> bytes:
             pale = abs(matrix[row, column]) < 0.7 * Z_LIMIT
             text = f"{matrix[row, column]:+.1f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=6, color="black" if pale else "white")
-        axes.set_xlabel(
-            "segment\n" + "\n".join(f"{n}: {label(name, NAME_LENGTH)}" for n, name in enumerate(names)),
-            fontsize=7,
-            loc="left",
-        )
+        legend = "\n".join(f"{number}: {label(name, NAME_LENGTH)}" for number, name in enumerate(names))
+        figure.supxlabel(f"Segments\n{legend}", x=0.01, ha="left", fontsize=7)
         axes.set_title("Standard deviations from the mean of all", fontsize=9)
         return png(figure)
