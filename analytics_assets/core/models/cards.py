@@ -56,7 +56,7 @@ def kmeans_card(metrics: dict[str, Any], years: Sequence[str]) -> str:
     if metrics["min_events"]:
         people = f"people with at least {metrics['min_events']} events on {metrics['min_active_days']} days"
     else:
-        people = f"all people, since nobody has {metrics['min_events']} events on enough days"
+        people = "all people, nobody left out for too little activity"
     lines = [
         "Groups people by how they act: rates, session lengths, breadth, hours, weekends, event mix. Only events of "
         "their own making count; places and devices play no part.",

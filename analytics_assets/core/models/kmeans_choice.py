@@ -225,20 +225,28 @@ def choose(points: Floats, max_segments: int, seed: int) -> Choice:
     with one_thread():
         most = min(max_segments, _distinct(points), len(points) - 1)
         tried = [_tried(points, k, seed) for k in range(2, most + 1)]
-        large = [found for found in tried if found.large_enough]
-        if not large:
-            return Choice(tried, None, "too few actors for two segments", None, [], [], len(points))
-        stable = [found for found in large if found.stable]
-        candidate = best(stable or large)
+        if not tried:
+            return Choice(tried, None, "nothing to divide", None, [], [], len(points))
+        candidates = eligible(tried)
+        if not candidates:
+            reason = "every number of segments tried has one that is too small"
+            return Choice(tried, None, reason, None, [], [], len(points))
+        candidate = best(candidates)
         shuffled, cloud = references(points, candidate.k, seed)
     found: Tried | None = candidate
     if candidate.silhouette <= max(*shuffled, *cloud):
         found, reason = None, "no structure: random data separate as well"
-    elif stable:
+    elif candidate.stable:
         reason = "best silhouette and Calinski-Harabasz index among the stable numbers"
     else:
         reason = "best silhouette and Calinski-Harabasz index; no number is stable"
     return Choice(tried, found, reason, candidate, shuffled, cloud, len(points))
+
+
+def eligible(tried: Sequence[Tried]) -> list[Tried]:
+    """Those whose clusters all are large enough and stable; large enough, where none is stable."""
+    large = [each for each in tried if each.large_enough]
+    return [each for each in large if each.stable] or large
 
 
 def best(found: Sequence[Tried]) -> Tried:

@@ -150,11 +150,10 @@ def load_behaviour(
         In ascending order of the actors; who made no event by himself has zeros.
     """
     source = parquet(clean)
-    ((has_noise,),) = engine.sql(f"SELECT coalesce(bool_or(is_noise), false) FROM {source}").fetchall()
     bounds = [("time >=", since), ("time <", until)]
     part = " AND ".join(f"{side} TIMESTAMP '{bound.isoformat()}'" for side, bound in bounds if bound is not None)
     source = f"(SELECT * FROM {source} WHERE {part or 'true'})"
-    acts = f"(SELECT * FROM {source} WHERE actor IS NOT NULL {'AND NOT is_noise' if has_noise else ''})"
+    acts = f"(SELECT * FROM {source} WHERE actor IS NOT NULL AND NOT is_noise)"
     measured = [name for name in MEASURES if name != "breadth"]
     rows = engine.sql(
         f"""

@@ -6,6 +6,7 @@ scores (``metrics.py``).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -130,12 +131,12 @@ class Scores:
     Parameters
     ----------
     rank : int64 array, shape (positions,)
-        Place of the event that came among the named event types by falling probability, from 1; ties go to the smaller
-        name. Where `OTHER` came it is the number of types, which is never a hit: that prediction names no event.
+        Place of the event that came by falling probability, from 1; ties go to the smaller name. Where it cannot be
+        named (see `score_rows`) it is beyond 10.
     probability : float64 array, shape (positions,)
         Probability given to what came.
     predicted : int32 array, shape (positions,)
-        Likeliest named event type.
+        Likeliest event type that can be named.
     confidence : float64 array, shape (positions,)
         Its probability.
     """
@@ -168,26 +169,55 @@ def batches(sequences: Sequences, positions: int = BATCH_POSITIONS) -> Iterator[
         yield sequences.take(np.flatnonzero(portion == number))
 
 
-def score_rows(chances: Floats, actual: NDArray[np.int32]) -> Scores:
-    """Scores of distributions, shape (n, V) with `OTHER` as the last column, for the events that came, shape (n,)."""
-    named = chances[:, :-1]
-    other = chances.shape[1] - 1
-    came = chances[np.arange(len(actual)), actual]
-    lower = np.arange(named.shape[1])[None, :] < actual[:, None]
-    rank = 1 + ((named > came[:, None]) | ((named == came[:, None]) & lower)).sum(axis=1)
-    rank = np.where(actual == other, max(11, chances.shape[1]), rank)
-    if not named.shape[1]:
-        nothing = np.full(len(actual), other, dtype=np.int32)
-        return Scores(rank, came.astype(np.float64), nothing, came.astype(np.float64))
-    predicted = named.argmax(axis=1).astype(np.int32)
-    confidence = named[np.arange(len(actual)), predicted].astype(np.float64)
-    return Scores(rank.astype(np.int64), came.astype(np.float64), predicted, confidence)
+def score_rows(
+    chances: Floats,
+    actual: NDArray[np.int32],
+    *,
+    after_other: NDArray[np.bool_] | None = None,
+    repeated: NDArray[np.bool_] | None = None,
+) -> Scores:
+    """Scores of distributions for the events that came.
+
+    `OTHER` names no event, so it is neither ranked nor a hit; after an event of `OTHER` it stands for that very event once
+    more, which is ranked, and a hit where it came.
+
+    Parameters
+    ----------
+    chances : float array, shape (n, V)
+        `OTHER` as the last column.
+    actual : int32 array, shape (n,)
+        What came.
+    after_other, repeated : bool array, shape (n,), optional
+        Whether the event before was of `OTHER`, and whether what came is of its type; nowhere by default.
+    """
+    other, rows = chances.shape[1] - 1, np.arange(len(actual))
+    after = np.zeros(len(actual), dtype=bool) if after_other is None else after_other
+    nameable = (actual != other) | (after & (False if repeated is None else repeated))
+    ranked = np.array(chances, dtype=np.float64)
+    ranked[~after, other] = -1
+    came = ranked[rows, actual]
+    lower = np.arange(chances.shape[1])[None, :] < actual[:, None]
+    rank = 1 + ((ranked > came[:, None]) | ((ranked == came[:, None]) & lower)).sum(axis=1)
+    rank = np.where(nameable, rank, max(11, chances.shape[1]))
+    predicted = ranked.argmax(axis=1)
+    return Scores(
+        rank.astype(np.int64),
+        np.asarray(chances[rows, actual], dtype=np.float64),
+        predicted.astype(np.int32),
+        np.asarray(chances[rows, predicted], dtype=np.float64),
+    )
 
 
 def score(model: NextEventModel, sequences: Sequences) -> Scores:
     """Score a model at every position of `sequences`, in the order of ``sequences.positions``."""
+    other = len(sequences.vocabulary) - 1
     parts = [
-        score_rows(model.distributions(batch), batch.codes[batch.positions])
+        score_rows(
+            model.distributions(batch),
+            batch.codes[batch.positions],
+            after_other=batch.codes[batch.positions - 1] == other,
+            repeated=batch.repeats[batch.positions],
+        )
         for batch in batches(sequences)
         if len(batch.positions)
     ]
@@ -271,6 +301,7 @@ def one_session(
         codes=np.append(codes, np.int32(len(vocabulary) - 1)).astype(np.int32),
         offsets=np.array([0, len(codes) + 1]),
         vocabulary=list(vocabulary),
+        repeats=np.append([False], [a == b for a, b in itertools.pairwise((*events, None))]),
         times=np.append(micros, micros[-1]),
         starts=micros[:1],
         ends=micros[-1:],

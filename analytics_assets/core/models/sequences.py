@@ -47,6 +47,8 @@ class Sequences:
         Session ``i`` is ``codes[offsets[i]:offsets[i + 1]]``; no session is empty.
     vocabulary : list of str
         Event types; as loaded in ascending order, after `Vocabulary.encode` with `OTHER` as the last one.
+    repeats : bool array, shape (events,)
+        Whether an event is of the type of the one before it in its session: still known where both are `OTHER`.
     times : int64 array, shape (events,)
         Microseconds since 1970, UTC.
     starts, ends : int64 array, shape (sessions,)
@@ -64,6 +66,7 @@ class Sequences:
     codes: NDArray[np.int32]
     offsets: Ints
     vocabulary: list[str]
+    repeats: NDArray[np.bool_]
     times: Ints
     starts: Ints
     ends: Ints
@@ -130,6 +133,7 @@ class Sequences:
             self,
             codes=self.codes[events],
             offsets=offsets,
+            repeats=self.repeats[events],
             times=self.times[events],
             starts=self.starts[chosen],
             ends=self.ends[chosen],
@@ -258,10 +262,13 @@ def load_sequences(
     actors, actor_names = encoded("actor")
     devices, device_names = encoded("device")
     opening = pa.array(first)
+    repeats = np.diff(codes, prepend=-1) == 0
+    repeats[first] = False
     return Sequences(
         codes=codes,
         offsets=np.append(first, len(keys)).astype(np.int64),
         vocabulary=vocabulary,
+        repeats=repeats,
         times=rows["time"].to_numpy(),
         starts=rows["start"].to_numpy()[first],
         ends=rows["last"].to_numpy()[first],

@@ -34,10 +34,14 @@ def make_sequences(
     names = list(actors) if actors is not None else [f"user:{number % 7}" for number in range(len(sessions))]
     families = list(devices) if devices is not None else [""] * len(sessions)
     actor_names, device_names = sorted(set(names)), sorted(set(families))
+    codes = np.array([place[event] for session in sessions for event in session], dtype=np.int32)
+    repeats = np.diff(codes, prepend=-1) == 0
+    repeats[offsets[:-1]] = False
     return Sequences(
-        codes=np.array([place[event] for session in sessions for event in session], dtype=np.int32),
+        codes=codes,
         offsets=offsets,
         vocabulary=vocabulary,
+        repeats=repeats,
         times=times,
         starts=starts,
         ends=starts + ((lengths - 1) * gap_seconds * 1e6).astype(np.int64),

@@ -92,7 +92,7 @@ def test_planted_groups_are_found_and_described(tmp_path: Path) -> None:
         write_table(tmp_path / f"{name}.parquet", tables[name], table)
         keys = tables[name].select(list(table.key)).to_pylist()
         assert len({tuple(key.values()) for key in keys}) == len(keys), f"{name} has a key twice"
-    card = kmeans_card(metrics, ["2024"], kmeans.MIN_EVENTS)
+    card = kmeans_card(metrics, ["2024"])
     assert "3 segments" in card and "Clustered 120 of 120" in card
 
 
@@ -118,7 +118,7 @@ def test_actors_without_structure_are_one_segment() -> None:
     assert (metrics["segments"], segments.names, metrics["sizes"]) == (1, ["everybody"], [120])
     assert metrics["silhouette"] is None
     assert metrics["choice"]["reason"].startswith("no structure")
-    assert "no structure" in kmeans_card(metrics, ["2024"], kmeans.MIN_EVENTS)
+    assert "no structure" in kmeans_card(metrics, ["2024"])
 
 
 def test_groups_vanish_when_events_are_dealt_out_anew() -> None:
@@ -271,7 +271,7 @@ def test_tiny_data_has_a_defined_result(actors: int, events: int, tmp_path: Path
     for name, table in TABLES.items():
         write_table(tmp_path / f"{name}.parquet", tables[name], table)
     assert tables["assignments"]["nearest_other"].null_count == actors
-    assert kmeans_card(metrics, ["2024"], kmeans.MIN_EVENTS)
+    assert kmeans_card(metrics, ["2024"])
     assert set(kmeans_figures.figures(metrics, tables)) >= {"projection.png", "profile.png"}
 
 
@@ -290,7 +290,7 @@ def test_without_people_there_are_no_segments(actors: int, tmp_path: Path) -> No
     with pytest.raises(ValueError, match="no segments"):
         again.predict(somebody)
     assert kmeans_figures.figures(metrics, tables) == {}
-    assert kmeans_card(metrics, ["2024"], kmeans.MIN_EVENTS)
+    assert kmeans_card(metrics, ["2024"])
 
 
 def test_one_event_type_only() -> None:
@@ -395,6 +395,46 @@ def test_unstable_segments_say_so() -> None:
         assert name.endswith("(unstable)") == (value < 0.75) == (not stable)
         assert name.startswith("around ")
     assert not all(metrics["stable"])
+
+
+def test_only_large_and_stable_numbers_are_eligible() -> None:
+    tried = kmeans_choice.choose(blobs([40, 40, 40])[0], 4, 7).tried
+    two, three, four = (replace(each, stability=np.ones(each.k), large_enough=True) for each in tried)
+    shaky = replace(three, stability=np.array([1, 1, kmeans_choice.STABLE - 0.01]))
+    small = replace(three, large_enough=False)
+    assert kmeans_choice.eligible([two, three, four]) == [two, three, four]
+    assert kmeans_choice.eligible([two, shaky, four]) == [two, four]
+    assert kmeans_choice.eligible([two, small, four]) == [two, four]
+    assert kmeans_choice.eligible([shaky, small]) == [shaky]
+    assert kmeans_choice.eligible([small]) == []
+
+
+def test_a_few_outliers_do_not_win_by_their_silhouette() -> None:
+    points, _ = blobs([80])
+    points = np.concatenate([points, np.full((4, 4), 40.0) + np.arange(4)[:, None] / 100])
+    choice = kmeans_choice.choose(points, 2, 7)
+    assert choice.tried[0].silhouette > 0.9
+    assert choice.tried[0].stable
+    assert choice.chosen is None
+    assert choice.reason == "every number of segments tried has one that is too small"
+
+
+def test_largest_segment_comes_first_with_its_own_stability() -> None:
+    behaviour, kinds = planted(per_group=40)
+    behaviour = behaviour.take(np.flatnonzero((kinds > 0) | (np.arange(120) < 15)))
+    kinds = kinds[(kinds > 0) | (np.arange(120) < 15)]
+    behaviour = behaviour.take(np.flatnonzero((kinds != 1) | (np.arange(len(kinds)) < 40)))
+    segments, metrics = kmeans.fit(behaviour, seed=7, max_segments=3)
+    assert metrics["sizes"] == [40, 25, 15]
+    assert [name.split(",")[0] for name in segments.names] == ["page c view", "page b view", "page a view"]
+    choice = kmeans_choice.choose(segments.scaled(behaviour), 3, 7)
+    assert choice.chosen is not None
+    marked = replace(choice, chosen=replace(choice.chosen, stability=np.array([0.1, 0.2, 0.3])))
+    centroids, steady = kmeans._final(segments.scaled(behaviour), marked, 7)
+    order = np.argsort(-np.bincount(choice.chosen.labels))
+    assert order.tolist() != [0, 1, 2]
+    assert steady == marked.chosen.stability[order].tolist()
+    assert np.array_equal(centroids, segments.centroids)
 
 
 def test_near_ties_go_to_calinski_harabasz() -> None:
