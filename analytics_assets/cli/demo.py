@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 """Time between two looks at a run's event log."""
 
+BASELINE_CHECKS = "beats_"
+"""Beginning of the names of checks that compare a model with a baseline."""
+
 DEMO_TAG = "analytics/demo"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run configuration that leaves the terminal to the progress display; the event log still holds everything."""
@@ -51,16 +54,19 @@ class Outcome:
         Asset checks that passed.
     checks_failed, warnings : list of str
         Asset checks that did not, by severity.
+    model_checks_failed : list of str
+        Comparisons of models with baselines that are lost: a finding about the data, no fault of the run.
     """
 
     failures: list[str] = field(default_factory=list)
     checks_passed: int = 0
     checks_failed: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    model_checks_failed: list[str] = field(default_factory=list)
 
     @property
     def success(self) -> bool:
-        """Whether every run succeeded and every check passed, warnings aside."""
+        """Whether every run succeeded and every check passed, warnings and models' comparisons aside."""
         return not self.failures and not self.checks_failed
 
 
@@ -251,10 +257,12 @@ class _Follower:
             name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
             if evaluation.passed:
                 self._outcome.checks_passed += 1
-            elif evaluation.severity == dg.AssetCheckSeverity.ERROR:
-                self._outcome.checks_failed.append(name)
-            else:
+            elif evaluation.severity != dg.AssetCheckSeverity.ERROR:
                 self._outcome.warnings.append(name)
+            elif evaluation.check_name.startswith(BASELINE_CHECKS):
+                self._outcome.model_checks_failed.append(name)
+            else:
+                self._outcome.checks_failed.append(name)
 
 
 def _print_summary(lake: Lake, outcome: Outcome, seconds: float) -> None:
@@ -276,11 +284,16 @@ def _print_summary(lake: Lake, outcome: Outcome, seconds: float) -> None:
         for label, value in _headlines(results):
             models.add_row(label, value)
         console.print(models)
-    failed, warnings = len(outcome.checks_failed), len(outcome.warnings)
-    console.print(f"Checks: {outcome.checks_passed} passed, {failed} failed, {warnings} warnings", highlight=False)
+    failed, warnings, lost = len(outcome.checks_failed), len(outcome.warnings), len(outcome.model_checks_failed)
+    console.print(
+        f"Checks: {outcome.checks_passed} passed, {failed} failed, {warnings} warnings"
+        + (f", {lost} baselines not beaten" if lost else ""),
+        highlight=False,
+    )
     for heading, entries in (
         ("Failed", outcome.failures),
         ("Check failed", outcome.checks_failed),
+        ("Baseline not beaten", outcome.model_checks_failed),
         ("Warning", outcome.warnings),
     ):
         for entry in entries:

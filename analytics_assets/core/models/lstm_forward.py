@@ -122,6 +122,13 @@ def _counts(sequences: Sequences) -> Codes:
     return np.bincount(cells, minlength=sequences.sessions * events).reshape(-1, events).astype(np.int32)
 
 
+def events_before(sequences: Sequences) -> Codes:
+    """Id of the event before each event, `START` before the first of a session; shape (events,)."""
+    events = np.roll(sequences.codes, 1) + np.int32(FIRST_EVENT)
+    events[sequences.offsets[:-1]] = START
+    return events
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What the network sees of sessions, one entry per event of `Sequences`: the inputs of the step that predicts it.
@@ -167,16 +174,17 @@ class Encoder:
     def encode(self, sequences: Sequences) -> Inputs:
         """Inputs of sessions in the codes of the model's vocabulary."""
         first = sequences.offsets[:-1]
-        events = np.roll(sequences.codes, 1) + np.int32(FIRST_EVENT)
         gaps = np.roll(np.searchsorted(self.gap_edges, sequences.gaps, side="right") + 1, 1).astype(np.int32)
         hours = np.roll(sequences.hours, 1).astype(np.int32)
-        events[first], gaps[first], hours[first] = START, 0, sequences.starts // 3_600_000_000 % 24
+        gaps[first], hours[first] = 0, sequences.starts // 3_600_000_000 % 24
         place = {name: number for number, name in enumerate(self.devices, start=1)}
         device = np.array([place.get(name, 0) for name in sequences.device_names], dtype=np.int32)
         past = self.history.before(sequences)
         amount = past.sum(axis=1, keepdims=True)
         shares = np.concatenate([past, amount], axis=1) / (amount + np.float32(HISTORY_PRIOR))
-        return Inputs(events, gaps, hours, device[sequences.devices][sequences.session_of], np.sqrt(shares))
+        return Inputs(
+            events_before(sequences), gaps, hours, device[sequences.devices][sequences.session_of], np.sqrt(shares)
+        )
 
 
 @dataclass(frozen=True)

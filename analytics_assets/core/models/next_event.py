@@ -178,8 +178,8 @@ def score_rows(
 ) -> Scores:
     """Scores of distributions for the events that came.
 
-    `OTHER` names no event, so it is neither ranked nor a hit; after an event of `OTHER` it stands for that very event once
-    more, which is ranked, and a hit where it came.
+    `OTHER` names no event, so it is neither ranked nor a hit; after an event of `OTHER` it stands for that very event
+    once more, which is ranked, and a hit where it came.
 
     Parameters
     ----------

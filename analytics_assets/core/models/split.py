@@ -1,6 +1,6 @@
 """What models may learn from, choose on and be judged by: one split for every next-event model.
 
-Put here: protocols that divide sessions. Keep out: loading (``sequences.py``) and scoring (``evaluation.py``).
+Put here: protocols that divide sessions. Keep out: loading (``sequences.py``) and scoring (``next_event.py``).
 
 Everything that is fitted is fitted on the training sessions, every choice is made on the validation sessions, and the
 test sessions are scored once. A session is purged when it is still open at the cut that it should lie before:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analytics_assets.core.models import markov
-from analytics_assets.core.models.baselines import MostFrequent
+from analytics_assets.core.models.baselines import MostFrequent, RepeatLast
 from analytics_assets.core.models.next_event import (
     MIN_PROBABILITY,
     Scores,
@@ -55,6 +55,19 @@ def test_an_other_event_is_never_a_hit() -> None:
     assert scores.reciprocal_rank.tolist() == [0]
     assert scores.probability.tolist() == [0.7]
     assert scores.predicted.tolist() == [1]
+
+
+def test_other_after_other_stands_for_the_same_event_again() -> None:
+    chances = np.array([[0.1, 0.2, 0.7]] * 4)
+    actual = np.array([2, 2, 0, 2], dtype=np.int32)
+    after, repeated = np.array([True, True, True, False]), np.array([True, False, False, False])
+    scores = score_rows(chances, actual, after_other=after, repeated=repeated)
+    assert scores.hits(1).tolist() == [1, 0, 0, 0]
+    assert scores.predicted.tolist() == [2, 2, 2, 1]
+    assert scores.rank.tolist() == [1, 11, 3, 11]
+    test = make_sequences([["new", "new", "newer", "a"]])
+    task = make_task(make_sequences([["a", "b"] * 20]), test, test)
+    assert score(RepeatLast.fit(task.train), task.test).hits(1).tolist() == [1, 0, 0]
 
 
 def test_an_impossible_event_costs_finite_bits() -> None:
