@@ -27,7 +27,7 @@ up: $(VENV)/.ready ## Serve the Dagster UI and both dashboards on 127.0.0.1
 	@exec $(BIN)/analytics up
 
 test: $(VENV)/.ready lint ## Run lint and all tests
-	$(BIN)/python -m pytest analytics_assets_tests --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest analytics_assets_tests --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/.ready ## Check style and types
 	$(BIN)/ruff check .

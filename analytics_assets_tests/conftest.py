@@ -29,19 +29,34 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL_SAMPLES = ROOT.parent / "shared" / "sample"
 
 
-LONG = ("demo", "analytics_assets_tests/test_real_samples.py")
-"""Groups that take minutes: they start first, so that no process is left with one of them at the end."""
+DEMO_FILES = ("cli/test_forget.py", "test_end_to_end.py", "test_up.py")
+"""Tests of one finished demo, which takes minutes."""
+REAL_FILE = "test_real_samples.py"
+
+
+def _group(nodeid: str) -> str:
+    """Tests that share a costly fixture: of the demo, of one real sample, else of one file."""
+    path, _, name = nodeid.partition("::")
+    if path.endswith(DEMO_FILES):
+        return "demo"
+    return f"{path}[{name.partition('[')[2]}" if path.endswith(REAL_FILE) else path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a costly fixture in one process, when several run them."""
-    groups = {}
-    for item in items:
-        path = item.path.relative_to(ROOT).as_posix()
-        real_set = item.callspec.params.get("run", "") if hasattr(item, "callspec") else ""
-        groups[item.nodeid] = "demo" if "demo" in getattr(item, "fixturenames", ()) else f"{path}{real_set}"
-        item.add_marker(pytest.mark.xdist_group(groups[item.nodeid]))
-    items.sort(key=lambda item: not groups[item.nodeid].startswith(LONG))
+    """Start what takes minutes first, so that no process is left with it at the end."""
+    items.sort(key=lambda item: not item.nodeid.split("::")[0].endswith((*DEMO_FILES, REAL_FILE)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the tests of a group in one process, when several processes run them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture

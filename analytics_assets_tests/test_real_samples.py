@@ -19,6 +19,10 @@ from analytics_assets.core.lake import Lake
 from analytics_assets_tests.conftest import REAL_SAMPLES, run_analytics
 
 SETS = ("apache_weblog", "moodle_edify", "moodle_la")
+SECONDS = 1_700
+"""One set has five years of Spark summaries and four models; other tests share the machine."""
+
+pytestmark = pytest.mark.timeout(SECONDS + 100)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         pytest.skip(f"the real sample {request.param} is not on this machine")
     lake = Lake(tmp_path_factory.mktemp(request.param))
     shutil.copytree(source / "raw", lake.raw())
-    result = run_analytics("demo", data_dir=lake.root)
+    result = run_analytics("demo", data_dir=lake.root, timeout=SECONDS)
     assert result.returncode == 0, result.stdout + result.stderr
     results = read_json(lake.analysis_results())
     figures = {metric["name"]: metric["value"] for metric in results["metrics"]}
