@@ -17,7 +17,13 @@ from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 from analytics_assets_tests.conftest import Demo, run_analytics
 
 YEARS = ("2024", "2025")
-MODELS = ("markov_chain", "hidden_markov_model", "lstm_next_event", "xgboost_next_event", "kmeans_segments")
+ARTEFACTS = {
+    "markov_chain": {"model.json", "contexts.parquet", "transitions.parquet", "predictions.parquet"},
+    "hidden_markov_model": {"model.json"},
+    "lstm_next_event": {"model.json", "model.keras", "weights.npz"},
+    "xgboost_next_event": {"features.json", "reranker.ubj"},
+    "kmeans_segments": {"model.json", "assignments.parquet"},
+}
 
 
 def results(lake: Lake) -> dict[str, object]:
@@ -50,8 +56,8 @@ def test_all_published_files_exist(demo: Demo) -> None:
         assert all(lake.summary(year, table.name).is_file() for table in SUMMARY_TABLES)
         assert all(lake.feature(table.name, year).is_file() for table in FEATURE_TABLES)
         assert lake.quality(year).is_file()
-    for model in MODELS:
-        assert {"metrics.json", "card.md", "model.json"} <= {path.name for path in lake.model(model).iterdir()}, model
+    for model, files in ARTEFACTS.items():
+        assert {"metrics.json", "card.md", *files} <= {path.name for path in lake.model(model).iterdir()}, model
     assert lake.leaderboard("next_event").is_file()
     assert lake.spark_log().read_text().count("spark_dataset_overview") == len(YEARS)
     assert not lake.staging().exists() or not any(lake.staging().glob("event_chunks-*"))

@@ -382,7 +382,7 @@ def _segments(scope: Scope) -> None:
 
 def _segment_answer(metrics: dict[str, Any]) -> str:
     left_out = metrics["actors"] - metrics["clustered_actors"]
-    more = f"; {text.count(left_out)} more have too little activity to tell" if left_out else ""
+    more = f"; {text.count(left_out)} more are machines or have too little activity to tell" if left_out else ""
     sentence = f"**{len(metrics['sizes'])} segments** of {text.count(metrics['clustered_actors'])} actors{more}."
     silhouette, shuffled = metrics["silhouette"], metrics["shuffled_silhouette"]
     if silhouette is None or shuffled is None:
