@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analytics_assets.core.files import write_table
 from analytics_assets.core.models.sequences import Sequences, load_sequences
-from analytics_assets.core.models.split import TRAIN_SHARE, shown_time
+from analytics_assets.core.models.split import TRAIN_SHARE
 from analytics_assets.schemas import MARKOV_PREDICTIONS, MARKOV_TRANSITIONS
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def evaluate(model: TransitionCounts, sequences: Sequences, train_sessions: int)
         },
         "train_sessions": train_sessions,
         "test_sessions": sequences.sessions - train_sessions,
-        "first_test_session_start": shown_time(int(sequences.starts[train_sessions]))
+        "first_test_session_start": str(sequences.starts[train_sessions].astype("datetime64[us]").item())
         if train_sessions < sequences.sessions
         else None,
         "test_transitions": len(test.following),
