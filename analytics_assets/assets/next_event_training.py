@@ -155,6 +155,7 @@ def materialize_model(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(sha256_of(folder / "metrics.json")),
         metadata={
+            **{figure: value for figure, value in own.items() if isinstance(value, float)},
             **{figure: metrics[figure] for figure in HEADLINE_FIGURES if figure in metrics},
             **{figure: value for figure, value in costs[headline].items() if isinstance(value, float)},
             "dagster/row_count": metrics["positions"],

@@ -130,6 +130,15 @@ def test_the_same_input_and_seed_give_the_same_files(
             assert (first / path).read_bytes() == (second / path).read_bytes(), path
 
 
+def test_plain_counts_are_published_beside_the_chain(
+    prepared: Lake, trained: dict[str, dg.ExecuteInProcessResult]
+) -> None:
+    shown = metadata(trained["markov_chain"], "markov_chain")
+    metrics = read_json(prepared.model("markov_chain") / "metrics.json")
+    for figure in ("markov1_accuracy", "markov2_backoff_accuracy", "most_frequent_accuracy", "repeat_accuracy"):
+        assert shown[figure] == metrics[figure] > 0, figure
+
+
 def test_checks_of_the_models(trained: dict[str, dg.ExecuteInProcessResult]) -> None:
     for name in QUICK:
         checks = {check.check_name: check for check in trained[name].get_asset_check_evaluations()}
