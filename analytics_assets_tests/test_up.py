@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,8 +88,11 @@ def graphql(served: Served, query: str, **variables: Any) -> Any:
         json.dumps({"query": query, "variables": variables}).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        content = json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            content = json.load(answer)
+    except urllib.error.HTTPError as failure:
+        pytest.fail(failure.read().decode())
     assert "errors" not in content, content
     return content["data"]
 
