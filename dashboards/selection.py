@@ -213,11 +213,3 @@ def segment_points(lake: Lake, limit: int) -> tuple[list[tuple[int, str, float, 
         "kmeans_segments",
     )
     return [(row[0], row[1], row[2], row[3]) for row in points], number
-
-
-def wilson(accuracy: float, scored: int) -> tuple[float, float]:
-    """95 % Wilson interval of a share of `scored` trials."""
-    z = 1.959964
-    middle = (accuracy + z * z / (2 * scored)) / (1 + z * z / scored)
-    half = z / (1 + z * z / scored) * (accuracy * (1 - accuracy) / scored + z * z / (4 * scored * scored)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -1,6 +1,6 @@
 """Tables derived from the Markov chain with entry and exit.
 
-Put here: their columns. Keep out: how they are computed (``core/models/markov_analysis.py``), tables of prediction
+Put here: their columns. Keep out: how they are computed (``core/models/markov_*.py``), tables of prediction
 (``models.py``).
 """
 

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics_assets.core.features.engine import open_engine
+from analytics_assets.core.intervals import wilson
 from analytics_assets.core.lake import Lake
 from analytics_assets.core.results import analysis_results, significance, wording
 from analytics_assets.core.results.facts import Facts
@@ -414,7 +415,7 @@ def test_tests_equal_statsmodels_and_scipy() -> None:
 
     assert significance.critical() == pytest.approx(stats.norm.ppf(0.995))
     assert significance.critical(24) == pytest.approx(stats.norm.ppf(1 - 0.01 / 48))
-    low, high = significance.wilson(0.3, 70, significance.critical())
+    low, high = wilson(0.3, 70, significance.critical())
     assert (low, high) == pytest.approx(proportion_confint(21, 70, alpha=0.01, method="wilson"))
     assert significance.z_of_shares(21, 70, 40, 90) == pytest.approx(proportions_ztest([21, 40], [70, 90])[0])
     first, second = [1.0, 2.5, 3.0, 8.0], [2.0, 2.0, 9.0, 4.5, 1.0]

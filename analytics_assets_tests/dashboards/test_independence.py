@@ -10,7 +10,12 @@ from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 from analytics_assets_tests.dashboards.conftest import SCRIPTS
 
 FORBIDDEN = ("dagster", "pyspark", "tensorflow", "sklearn", "prophet", "statsmodels", "xgboost", "hmmlearn")
-ALLOWED_CORE = {"analytics_assets.core.lake", "analytics_assets.core.files", "analytics_assets.schemas"}
+ALLOWED_CORE = {
+    "analytics_assets.core.lake",
+    "analytics_assets.core.files",
+    "analytics_assets.core.intervals",
+    "analytics_assets.schemas",
+}
 
 
 def test_running_both_apps_loads_no_pipeline(built_lake: Lake) -> None:
@@ -30,7 +35,7 @@ print(sorted({{name.split(".")[0] for name in sys.modules}} & set({FORBIDDEN!r})
     assert done.stdout.strip() == "[]"
 
 
-def test_only_paths_schemas_and_files_are_imported() -> None:
+def test_only_paths_schemas_files_and_intervals_are_imported() -> None:
     imported = set()
     for path in SCRIPTS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

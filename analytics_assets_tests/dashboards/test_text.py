@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dashboards import selection, text
+from dashboards import text
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,3 @@ def test_labels_are_short_and_unique(names: list[str], width: int) -> None:
     labels = text.labels(names, width)
     assert len(set(labels)) == len(names)
     assert all(len(label) <= width for label in labels)
-
-
-def test_wilson_interval() -> None:
-    low, high = selection.wilson(0.5, 100)
-    assert (round(low, 4), round(high, 4)) == (0.4038, 0.5962)
-    assert selection.wilson(0.0, 10)[0] == 0.0 and selection.wilson(1.0, 10)[1] == pytest.approx(1.0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from analytics_assets.core.intervals import wilson
 from dashboards import charts, components, data, selection, shapes, text
 from dashboards.components import Tile
 from dashboards.selection import Figures, Ranking, Scope
@@ -297,7 +298,7 @@ def _next_event(scope: Scope) -> None:
     st.markdown(_verdict(known, scored))
     rows = []
     for name, accuracy, is_model in known:
-        low, high = selection.wilson(accuracy, scored)
+        low, high = wilson(accuracy, scored)
         rows.append(
             charts.Bar(
                 name,
@@ -330,8 +331,8 @@ def _verdict(ranked: Sequence[tuple[str, float, bool]], scored: int) -> str:
     if not models or not baselines:
         return f"Best: {ranked[0][0]}, {text.exact_share(ranked[0][1])}."
     (model, model_share, _), (baseline, baseline_share, _) = models[0], baselines[0]
-    low, high = selection.wilson(model_share, scored)
-    other_low, other_high = selection.wilson(baseline_share, scored)
+    low, high = wilson(model_share, scored)
+    other_low, other_high = wilson(baseline_share, scored)
     own, other = text.exact_share(model_share), text.exact_share(baseline_share)
     if low > other_high:
         return f"Yes: **{model}** beats **{baseline}**, {own} against {other}."

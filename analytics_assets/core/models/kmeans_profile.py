@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analytics_assets.core.intervals import Z95
 from analytics_assets.core.models.drawing import MAX_LABEL
 from analytics_assets.core.models.kmeans_features import MEASURES, UNITS, Behaviour, natural_hour
 from analytics_assets.core.models.sequences import OTHER
@@ -50,8 +51,6 @@ REPRESENTATIVES = 3
 
 PLACES = 10
 """Most frequent countries and devices in a profile."""
-
-Z95 = 1.959964
 
 
 def plain_words(event: str) -> str:

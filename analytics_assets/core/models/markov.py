@@ -1,7 +1,7 @@
 """Markov chain of variable order: what followed the last k events, backed off to what followed fewer.
 
 Put here: the chain itself, its choice of order, its artefact. Keep out: what is derived from it
-(``markov_analysis.py``), the published table of plain transition counts (``transitions.py``).
+(``markov_states.py``, ``markov_analysis.py``), the published table of plain transition counts (``transitions.py``).
 
 With c(h, x) the occurrences of event x after context h and h' the context without its oldest event,
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.core.models.drawing import MAX_LABEL, PALETTE, canvas, label, png
-from analytics_assets.core.models.markov_analysis import EXIT, START
+from analytics_assets.core.models.markov_states import EXIT, START
 from analytics_assets.core.models.sequences import OTHER
 
 if TYPE_CHECKING:

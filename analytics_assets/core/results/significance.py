@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from math import asin, copysign, inf, log, pi, sqrt
 from statistics import NormalDist, fmean, variance
 
+from analytics_assets.core.intervals import wilson
+
 ALPHA = 0.01
 """Chance that a finding without substance passes its test: a dozen rules run at every materialization."""
 
@@ -40,13 +42,6 @@ def effect_of_amounts(first: float, second: float) -> float:
 def critical(candidates: int = 1) -> float:
     """Normal quantile that the test statistic must exceed when the strongest of `candidates` was picked."""
     return NormalDist().inv_cdf(1 - ALPHA / candidates / 2)
-
-
-def wilson(share: float, n: float, z: float) -> tuple[float, float]:
-    """Wilson interval of a share of `n` trials at the normal quantile `z`."""
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def outside_wilson(share: float, n: int, other: float, candidates: int = 1) -> bool:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from analytics_assets.core.models import markov, markov_figures
-from analytics_assets.core.models.markov_analysis import EXIT, analysis, step_flows
+from analytics_assets.core.models.markov_analysis import analysis, step_flows
+from analytics_assets.core.models.markov_states import EXIT
 from analytics_assets.core.models.sequences import OTHER, Sequences, Vocabulary
 from analytics_assets_tests.core.models.building import make_sequences, planted
-
-SESSIONS = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=7), min_size=1, max_size=20)
+from analytics_assets_tests.core.models.chains import SESSIONS
 
 
 def drawn(sequences: Sequences) -> dict[str, bytes]:
