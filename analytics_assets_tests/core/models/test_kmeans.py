@@ -1,79 +1,41 @@
-"""Segments recover planted groups, find none in noise, assign new people, and have a defined result on tiny data."""
+"""Segments recover planted groups, assign new people, and have a defined result on tiny data."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from analytics_assets.core.features.engine import open_engine
 from analytics_assets.core.files import write_table
-from analytics_assets.core.models import kmeans, kmeans_choice, kmeans_figures, kmeans_profile
+from analytics_assets.core.models import kmeans, kmeans_figures
 from analytics_assets.core.models.cards import kmeans_card
-from analytics_assets.core.models.kmeans_features import MEASURES, Behaviour, expected_types, natural_hour
+from analytics_assets.core.models.kmeans_features import MEASURES, Behaviour
 from analytics_assets.core.models.sequences import OTHER
 from analytics_assets.core.models.truth import persona_agreement
-from analytics_assets.schemas import CLEAN_EVENTS, KMEANS_ASSIGNMENTS
+from analytics_assets.schemas import KMEANS_ASSIGNMENTS
 from analytics_assets.schemas.segments import KMEANS_CHOICES, KMEANS_MOVES, KMEANS_PROFILES, KMEANS_REPRESENTATIVES
+from analytics_assets_tests.core.models.behaviours import (
+    EVENTS,
+    behaviour_of,
+    engine_of,
+    event,
+    planted,
+    truth_file,
+)
 
-EVENTS = [f"page {letter}::view" for letter in "abcdef"]
 TABLES = {
     "assignments": KMEANS_ASSIGNMENTS,
     "profiles": KMEANS_PROFILES,
     "choices": KMEANS_CHOICES,
     "representatives": KMEANS_REPRESENTATIVES,
 }
-
-
-def planted(
-    groups: int = 3, per_group: int = 40, seed: int = 0, events: int = 100, favour: float = 0.6
-) -> tuple[Behaviour, np.ndarray]:
-    """Actors of several kinds: each kind has its favourite event, `favour` of all; measures are the same for all."""
-    rng = np.random.default_rng(seed)
-    kinds = np.repeat(np.arange(groups), per_group)
-    chances = np.full((groups, len(EVENTS)), (1 - favour) / len(EVENTS))
-    chances[np.arange(groups), np.arange(groups)] += favour
-    counts = np.array([rng.multinomial(events, chances[kind]) for kind in kinds]).reshape(-1, len(EVENTS))
-    return behaviour_of(counts, rng), kinds
-
-
-def behaviour_of(counts: np.ndarray, rng: np.random.Generator) -> Behaviour:
-    rows = len(counts)
-    return Behaviour(
-        actors=[f"user:{number:04d}" for number in range(rows)],
-        classes=["user"] * rows,
-        measures=np.exp(rng.normal(0, 0.3, (rows, len(MEASURES)))),
-        counts=np.column_stack([counts, np.zeros(rows, dtype=np.int64)]).astype(np.int64),
-        event_names=[*EVENTS, OTHER],
-        active_days=np.full(rows, 9, dtype=np.int64),
-        countries=[str(value) for value in rng.choice(["Norway", "Poland"], rows)],
-        devices=[None if value < 0.2 else "Windows" for value in rng.random(rows)],
-    )
-
-
-def truth_file(labels: np.ndarray) -> dict[str, Any]:
-    return {
-        "users": {
-            str(number): {"user_id": f"{number:04d}", "persona": f"p{label}", "device_ids": []}
-            for number, label in enumerate(labels)
-        }
-    }
-
-
-# The model
 
 
 def test_planted_groups_are_found_and_described(tmp_path: Path) -> None:
@@ -94,42 +56,6 @@ def test_planted_groups_are_found_and_described(tmp_path: Path) -> None:
         assert len({tuple(key.values()) for key in keys}) == len(keys), f"{name} has a key twice"
     card = kmeans_card(metrics, ["2024"])
     assert "3 segments" in card and "Clustered 120 of 120" in card
-
-
-@pytest.mark.parametrize("stretch", [1.0, 8.0])
-def test_one_cloud_has_no_segments(stretch: float) -> None:
-    """Also an elongated one, which shuffled columns alone would take for two segments."""
-    rng = np.random.default_rng(3)
-    points = rng.normal(size=(150, 6))
-    points[:, :3] += stretch * rng.normal(size=(150, 1))
-    choice = kmeans_choice.choose(points, 4, 7)
-    assert choice.chosen is None
-    assert choice.reason.startswith("no structure")
-    assert choice.p_value is not None and choice.p_value > 0.05
-    assert choice.candidate is not None
-    if stretch > 1:
-        assert choice.candidate.silhouette > max(choice.shuffled)
-
-
-def test_actors_without_structure_are_one_segment() -> None:
-    rng = np.random.default_rng(4)
-    behaviour = behaviour_of(rng.multinomial(60, np.full(len(EVENTS), 1 / len(EVENTS)), size=120), rng)
-    segments, metrics = kmeans.fit(behaviour, seed=7, max_segments=4)
-    assert (metrics["segments"], segments.names, metrics["sizes"]) == (1, ["everybody"], [120])
-    assert metrics["silhouette"] is None
-    assert metrics["choice"]["reason"].startswith("no structure")
-    assert "no structure" in kmeans_card(metrics, ["2024"])
-
-
-def test_groups_vanish_when_events_are_dealt_out_anew() -> None:
-    """Events shuffled between actors: everyone keeps his number of events and loses his habit."""
-    behaviour, kinds = planted()
-    rng = np.random.default_rng(5)
-    flat = rng.permutation(np.repeat(np.tile(np.arange(7), len(kinds)), behaviour.counts.ravel()))
-    dealt = flat.reshape(len(kinds), 100)
-    counts = np.array([np.bincount(row, minlength=7) for row in dealt])
-    _, metrics = kmeans.fit(replace(behaviour, counts=counts), seed=7, max_segments=4)
-    assert metrics["segments"] == 1
 
 
 def test_random_labels_do_not_agree_with_the_truth() -> None:
@@ -324,285 +250,6 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     assert kmeans.fit(behaviour, max_segments=1)[1]["segments"] == 1
 
 
-# The number of segments
-
-
-def blobs(sizes: list[int], seed: int = 0, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
-    """Round clusters of given sizes, far from each other in four columns."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(len(sizes)), sizes)
-    centres = rng.normal(size=(len(sizes), 4)) * 3
-    return centres[labels] + rng.normal(scale=spread, size=(len(labels), 4)), labels
-
-
-def test_criteria_equal_written_out_ones() -> None:
-    points, _ = blobs([30, 25, 20])
-    choice = kmeans_choice.choose(points, 4, 7)
-    for found in choice.tried:
-        centre = points.mean(axis=0)
-        between = within = 0.0
-        values = []
-        for number in range(found.k):
-            inside = points[found.labels == number]
-            between += len(inside) * ((inside.mean(axis=0) - centre) ** 2).sum()
-            within += ((inside - inside.mean(axis=0)) ** 2).sum()
-        for row, label in zip(points, found.labels, strict=True):
-            away = np.sqrt(((points - row) ** 2).sum(axis=1))
-            own = away[found.labels == label].sum() / ((found.labels == label).sum() - 1)
-            other = min(away[found.labels == number].mean() for number in range(found.k) if number != label)
-            values.append((other - own) / max(own, other))
-        assert found.silhouette == pytest.approx(np.mean(values))
-        by_cluster = [np.mean([v for v, x in zip(values, found.labels, strict=True) if x == c]) for c in range(found.k)]
-        assert found.macro_silhouette == pytest.approx(np.mean(by_cluster))
-        ratio = (between / (found.k - 1)) / (within / (len(points) - found.k))
-        assert found.calinski_harabasz == pytest.approx(ratio)
-    assert choice.chosen is not None and choice.chosen.k == 3
-    assert choice.chosen.stable
-
-
-def test_a_cluster_too_small_to_be_a_kind_is_not_chosen() -> None:
-    points, _ = blobs([40, 40, 4], seed=1)
-    choice = kmeans_choice.choose(points, 3, 7)
-    assert [found.large_enough for found in choice.tried] == [True, False]
-    assert choice.chosen is not None and choice.chosen.k == 2
-
-
-def test_stability_tells_real_clusters_from_cut_ones() -> None:
-    points, labels = blobs([40, 40])
-    assert kmeans_choice.stability(points, labels, 2, 7).min() > 0.99
-    cut = kmeans_choice.cluster(points, 4, 7)[1]
-    assert kmeans_choice.stability(points, cut, 4, 7).min() < kmeans_choice.STABLE
-
-
-def on_a_ring(actors: int, seed: int) -> Behaviour:
-    """Actors who differ in nothing but their hour, which is any."""
-    rng = np.random.default_rng(seed)
-    behaviour = behaviour_of(np.full((actors, len(EVENTS)), 10), rng)
-    behaviour.measures[:] = 0.5
-    angles = rng.uniform(0, 2 * np.pi, actors)
-    behaviour.measures[:, MEASURES.index("hour_sin")] = np.sin(angles)
-    behaviour.measures[:, MEASURES.index("hour_cos")] = np.cos(angles)
-    return behaviour
-
-
-def test_unstable_segments_say_so() -> None:
-    """A ring separates better than random data, but it can be cut anywhere."""
-    # Of eight seeds, two make rings without a stable number; this is one of them.
-    segments, metrics = kmeans.fit(on_a_ring(200, seed=3), seed=7, max_segments=3)
-    assert metrics["choice"]["reason"] == "best silhouette and Calinski-Harabasz index; no number is stable"
-    assert metrics["segments"] > 1
-    for name, value, stable in zip(segments.names, metrics["stability"], metrics["stable"], strict=True):
-        assert name.endswith("(unstable)") == (value < 0.75) == (not stable)
-        assert name.startswith("around ")
-    assert not all(metrics["stable"])
-
-
-def test_only_large_and_stable_numbers_are_eligible() -> None:
-    tried = kmeans_choice.choose(blobs([40, 40, 40])[0], 4, 7).tried
-    two, three, four = (replace(each, stability=np.ones(each.k), large_enough=True) for each in tried)
-    shaky = replace(three, stability=np.array([1, 1, kmeans_choice.STABLE - 0.01]))
-    small = replace(three, large_enough=False)
-    assert kmeans_choice.eligible([two, three, four]) == [two, three, four]
-    assert kmeans_choice.eligible([two, shaky, four]) == [two, four]
-    assert kmeans_choice.eligible([two, small, four]) == [two, four]
-    assert kmeans_choice.eligible([shaky, small]) == [shaky]
-    assert kmeans_choice.eligible([small]) == []
-
-
-def test_a_few_outliers_do_not_win_by_their_silhouette() -> None:
-    points, _ = blobs([80])
-    points = np.concatenate([points, np.full((4, 4), 40.0) + np.arange(4)[:, None] / 100])
-    choice = kmeans_choice.choose(points, 2, 7)
-    assert choice.tried[0].silhouette > 0.9
-    assert choice.tried[0].stable
-    assert choice.chosen is None
-    assert choice.reason == "every number of segments tried has one that is too small"
-
-
-def test_largest_segment_comes_first_with_its_own_stability() -> None:
-    behaviour, kinds = planted(per_group=40)
-    behaviour = behaviour.take(np.flatnonzero((kinds > 0) | (np.arange(120) < 15)))
-    kinds = kinds[(kinds > 0) | (np.arange(120) < 15)]
-    behaviour = behaviour.take(np.flatnonzero((kinds != 1) | (np.arange(len(kinds)) < 40)))
-    segments, metrics = kmeans.fit(behaviour, seed=7, max_segments=3)
-    assert metrics["sizes"] == [40, 25, 15]
-    assert [name.split(",")[0] for name in segments.names] == ["page c view", "page b view", "page a view"]
-    choice = kmeans_choice.choose(segments.scaled(behaviour), 3, 7)
-    assert choice.chosen is not None
-    marked = replace(choice, chosen=replace(choice.chosen, stability=np.array([0.1, 0.2, 0.3])))
-    centroids, steady = kmeans._final(segments.scaled(behaviour), marked, 7)
-    order = np.argsort(-np.bincount(choice.chosen.labels))
-    assert order.tolist() != [0, 1, 2]
-    assert steady == marked.chosen.stability[order].tolist()
-    assert np.array_equal(centroids, segments.centroids)
-
-
-def test_near_ties_go_to_calinski_harabasz() -> None:
-    two, three = kmeans_choice.choose(blobs([40, 40, 40])[0], 3, 7).tried
-    near = replace(two, macro_silhouette=three.macro_silhouette - kmeans_choice.TOLERANCE / 2, calinski_harabasz=1e9)
-    far = replace(near, macro_silhouette=three.macro_silhouette - 2 * kmeans_choice.TOLERANCE)
-    assert kmeans_choice.best([near, three]) is near
-    assert kmeans_choice.best([far, three]) is three
-
-
-def test_choices_rest_on_a_sample_and_centres_on_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    behaviour, kinds = planted(per_group=60)
-    monkeypatch.setattr(kmeans_choice, "SAMPLE", 90)
-    segments, metrics = kmeans.fit(behaviour, seed=7, max_segments=4)
-    assert metrics["choice"]["sampled_actors"] == 90
-    assert metrics["sizes"] == [60, 60, 60]
-    assert persona_agreement(truth_file(kinds), kmeans.assignments(segments, behaviour)) == 1
-    points, labels = segments.scaled(behaviour), segments.assign(behaviour)
-    for number, centre in enumerate(segments.centroids):
-        assert np.allclose(points[labels == number].mean(axis=0), centre)
-
-
-# Features
-
-
-def event(uuid: int, actor: str, day: int, name: str, *, noise: bool = False, **changes: Any) -> dict[str, Any]:
-    plain = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
-    values = {c.name: None if c.nullable else plain.get(c.type) for c in CLEAN_EVENTS.columns}
-    time = datetime(2024, 5, 1 + day, 6) + timedelta(minutes=uuid)
-    return values | {
-        "uuid": f"{uuid:05d}",
-        "time": time,
-        "hour": 6,
-        "weekday": time.isoweekday(),
-        "event_type": name,
-        "actor": actor,
-        "actor_class": "user",
-        "session_key": f"{actor}|{day}",
-        "is_noise": noise,
-        "country": "Norway",
-        **changes,
-    }
-
-
-@contextmanager
-def engine_of(folder: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[Any, Path, Path]]:
-    """An engine with the files of events and of their sessions."""
-    events, visits = folder / "events.parquet", folder / "sessions.parquet"
-    pq.write_table(pa.Table.from_pylist(rows, CLEAN_EVENTS.arrow_schema()), events)
-    sessions: dict[str, list[datetime]] = {}
-    for row in rows:
-        sessions.setdefault(row["session_key"], []).append(row["time"])
-    pq.write_table(
-        pa.Table.from_pylist(
-            [
-                {
-                    "session_key": key,
-                    "actor": key.split("|")[0],
-                    "session_id": 1,
-                    "start_time": min(times),
-                    "end_time": max(times),
-                    "events": len(times),
-                    "entry_event": "",
-                    "exit_event": "",
-                }
-                for key, times in sessions.items()
-            ]
-        ),
-        visits,
-    )
-    with open_engine(folder / "spill") as engine:
-        yield engine, events, visits
-
-
-def loaded(folder: Path, rows: list[dict[str, Any]], **part: Any) -> Behaviour:
-    with engine_of(folder, rows) as (engine, events, visits):
-        return kmeans.load_behaviour(engine, [events], [visits], **part)
-
-
-def rows_of_two(*, noise: bool) -> list[dict[str, Any]]:
-    """Ann: 3 events of two types and 2 renders on two days; Bob: a render only."""
-    return [
-        event(0, "user:ann", 0, "open"),
-        event(1, "user:ann", 0, "page::render", noise=noise),
-        event(3, "user:ann", 0, "open"),
-        event(4, "user:ann", 3, "save"),
-        event(10, "user:ann", 3, "page::render", noise=noise),
-        event(20, "user:bob", 1, "page::render", noise=noise),
-    ]
-
-
-def test_only_what_people_do_is_counted(tmp_path: Path) -> None:
-    behaviour = loaded(tmp_path, rows_of_two(noise=True))
-    assert behaviour.actors == ["user:ann", "user:bob"]
-    assert behaviour.event_names == ["open", "save", OTHER]
-    assert behaviour.counts.tolist() == [[2, 1, 0], [0, 0, 0]]
-    assert behaviour.active_days.tolist() == [2, 0]
-    assert behaviour.countries == ["Norway", None]
-    ann = dict(zip(MEASURES, behaviour.measures[0], strict=True))
-    entropy = -(2 / 3 * np.log2(2 / 3) + 1 / 3 * np.log2(1 / 3))
-    assert ann == pytest.approx(
-        {
-            "events_per_active_day": 1.5,
-            "sessions_per_active_day": 1.0,
-            "events_per_session": 1.5,
-            "mean_session_seconds": 270.0,
-            "median_session_seconds": 270.0,
-            "active_day_share": 0.5,
-            "breadth": 2.0,
-            "event_entropy": entropy,
-            "weekend_share": 1 / 3,
-            "hour_sin": 1.0,
-            "hour_cos": 0.0,
-        },
-        abs=1e-12,
-    )
-    assert not behaviour.measures[1].any()
-
-
-def test_a_log_without_noise_passes_unchanged(tmp_path: Path) -> None:
-    behaviour = loaded(tmp_path, rows_of_two(noise=False))
-    assert behaviour.event_names == ["page::render", "open", "save", OTHER]
-    assert behaviour.counts.tolist() == [[2, 2, 1, 0], [1, 0, 0, 0]]
-
-
-def test_rare_types_share_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from analytics_assets.core.models import kmeans_features
-
-    monkeypatch.setattr(kmeans_features, "MIX_EVENTS", 2)
-    rows = [event(n, "user:ann", 0, name) for n, name in enumerate("aaabbcd")]
-    behaviour = loaded(tmp_path, rows)
-    assert behaviour.event_names == ["a", "b", OTHER]
-    assert behaviour.counts.tolist() == [[3, 2, 2]]
-    assert behaviour.measures[0, MEASURES.index("breadth")] == pytest.approx(4)
-
-
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
-def test_breadth_equals_the_mean_over_all_draws(counts: list[int], draws: int) -> None:
-    types = [kind for kind, number in enumerate(counts) for _ in range(number)]
-    some = list(combinations(range(len(types)), min(draws, len(types))))
-    expected = np.mean([len({types[place] for place in places}) for places in some])
-    actor = np.zeros(len(counts), dtype=np.int64)
-    assert expected_types(actor, np.array(counts), 1, draws) == pytest.approx([expected])
-
-
-@pytest.mark.parametrize("hour", [0.5, 6.0, 23.0])
-def test_hours_average_on_the_circle(hour: float) -> None:
-    measures = np.zeros((2, len(MEASURES)))
-    angles = 2 * np.pi * (np.array([hour - 2, hour + 2]) / 24)
-    measures[:, MEASURES.index("hour_sin")], measures[:, MEASURES.index("hour_cos")] = np.sin(angles), np.cos(angles)
-    assert natural_hour(measures) == pytest.approx(hour)
-
-
-def test_a_part_in_time_is_what_remains_without_the_rest(tmp_path: Path) -> None:
-    rows = rows_of_two(noise=True)
-    cut = datetime(2024, 5, 2)
-    for folder in ("all", "early"):
-        (tmp_path / folder).mkdir()
-    early = loaded(tmp_path / "all", rows, until=cut)
-    late = loaded(tmp_path / "all", rows, since=cut)
-    assert early.counts.tolist() == [[2, 0]]
-    assert late.counts.tolist() == [[1, 0], [0, 0]]
-    alone = loaded(tmp_path / "early", [row for row in rows if row["time"] < cut])
-    assert (early.actors, early.event_names) == (alone.actors, alone.event_names)
-    assert np.array_equal(early.measures, alone.measures)
-
-
 def rows_of(behaviour: Behaviour, days: Sequence[int]) -> list[dict[str, Any]]:
     """Events with the counts of `behaviour` on each of the days."""
     rows: list[dict[str, Any]] = []
@@ -639,94 +286,3 @@ def test_drift_without_common_actors() -> None:
     figures, moves = kmeans.drift(segments, behaviour.take(np.arange(5)), behaviour.take(np.arange(5, 12)))
     assert figures == {"actors": 0, "same": None, "same_by_chance": None, "adjusted_rand_index": None}
     assert moves.num_rows == 0
-
-
-# Description
-
-
-def test_profiles_equal_plain_means() -> None:
-    behaviour, _ = planted()
-    segments, _, tables = kmeans.analysis(behaviour, max_segments=4)
-    labels = segments.assign(behaviour)
-    rows = {(row["segment"], row["kind"], row["feature"]): row for row in tables["profiles"].to_pylist()}
-    values = behaviour.counts[:, 1] / 100
-    row = rows[2, "event", EVENTS[1]]
-    assert row["mean"] == pytest.approx(values[labels == 2].mean())
-    assert row["median"] == pytest.approx(np.median(values[labels == 2]))
-    assert row["z"] == pytest.approx((values[labels == 2].mean() - values.mean()) / values.std())
-    assert row["lift"] == pytest.approx(values[labels == 2].mean() / values.mean())
-    norway = np.array([country == "Norway" for country in behaviour.countries])
-    assert rows[0, "country", "Norway"]["mean"] == pytest.approx(norway[labels == 0].mean())
-    assert rows[0, "measure", "hour_sin"]["lift"] is None
-    assert sum(row["mean"] for (segment, kind, _), row in rows.items() if segment == 1 and kind == "event") == (
-        pytest.approx(1)
-    )
-    best = tables["representatives"].to_pylist()
-    distance = dict(
-        zip(tables["assignments"]["actor"].to_pylist(), tables["assignments"]["distance"].to_pylist(), strict=True)
-    )
-    for segment in range(3):
-        nearest = sorted(
-            distance[name] for name, label in zip(behaviour.actors, labels, strict=True) if label == segment
-        )
-        assert [row["distance"] for row in best if row["segment"] == segment] == nearest[:3]
-
-
-def test_lift_intervals_equal_the_bootstrap() -> None:
-    rng = np.random.default_rng(11)
-    values, inside = rng.gamma(2, size=200), np.arange(200) < 60
-    values[inside] *= 1.4
-    lift, low, high = kmeans_profile.lift_interval(values, inside)
-    drawn = rng.integers(200, size=(4000, 200))
-    ratios = [values[d][inside[d]].mean() / values[d].mean() for d in drawn]
-    assert lift == pytest.approx(values[inside].mean() / values.mean())
-    assert [low, high] == pytest.approx(np.quantile(ratios, [0.025, 0.975]), rel=0.03)
-    assert kmeans_profile.lift_interval(np.zeros(5), np.arange(5) < 2) == (None, None, None)
-    assert kmeans_profile.lift_interval(np.arange(5.0), np.arange(5) < 1) == (0.0, None, None)
-
-
-@given(st.integers(2, 8), st.integers(0, 1000))
-@settings(max_examples=50, deadline=None)
-def test_names_are_distinct(segments: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    centroids = rng.integers(-1, 2, size=(segments, len(MEASURES) + 3)).astype(float)
-    names = kmeans_profile.segment_names(
-        centroids, np.zeros(centroids.shape[1]), ["a::b", "c:d", OTHER], [6.0] * segments
-    )
-    assert len(set(names)) == segments
-    assert all(names)
-
-
-def test_names_say_what_sets_a_segment_apart() -> None:
-    difference = np.zeros((3, len(MEASURES) + 3))
-    difference[0, len(MEASURES)] = 1.0
-    difference[0, MEASURES.index("weekend_share")] = 0.5
-    difference[1, MEASURES.index("events_per_session")] = -1.0
-    difference[1, MEASURES.index("hour_cos")] = 0.7
-    names = kmeans_profile.segment_names(
-        difference, np.zeros(difference.shape[1]), ["queue::list:view", "x", OTHER], [1, 23.7, 5]
-    )
-    assert names == ["queue list view, weekends", "short sessions, around 0 h UTC", "like everybody"]
-    assert kmeans_profile.plain_words(OTHER) == "rare events"
-    assert (
-        kmeans_profile.plain_words("The status::of_the submission has been viewed")
-        == "…of the submission has been viewed"
-    )
-    assert (
-        kmeans_profile.plain_words("The state of the submission has been viewed")
-        == "…of the submission has been viewed"
-    )
-    assert kmeans_profile.plain_words("x" * 50) == "…" + "x" * 33
-
-
-def test_pictures_are_small_and_repeatable() -> None:
-    behaviour, _ = planted(groups=4)
-    _, metrics, tables = kmeans.analysis(behaviour, max_segments=5)
-    first, second = (kmeans_figures.figures(metrics, tables) for _ in range(2))
-    assert sorted(first) == ["choice.png", "profile.png", "projection.png"]
-    assert first == second
-    for content in first.values():
-        assert content.startswith(b"\x89PNG") and len(content) < 60_000
-    moved = {**metrics, "names": metrics["names"][::-1]}
-    other = kmeans_figures.projection(tables["assignments"], moved)
-    assert hashlib.sha256(other).digest() != hashlib.sha256(first["projection.png"]).digest()
