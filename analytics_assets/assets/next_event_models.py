@@ -155,15 +155,7 @@ def hidden_markov_model(
     data = lake.lake
 
     def fit(task: "Task") -> tuple["SavedModel", dict[str, Any]]:
-        return hmm.fit(
-            task.train,
-            task.validation,
-            max_states=config.max_states,
-            search_events=config.search_events,
-            fit_events=config.fit_events,
-            max_iterations=config.max_iterations,
-            seed=config.seed,
-        )
+        return hmm.fit(task.train, task.validation, **config.own_settings, seed=config.seed)
 
     def details(trained: "Trained") -> Details:
         model = cast("hmm.HiddenMarkov", trained.model)
@@ -219,23 +211,7 @@ def lstm_next_event(context: dg.AssetExecutionContext, lake: LakeResource, confi
     from analytics_assets.core.models.training import Details
 
     def fit(task: "Task") -> tuple["SavedModel", dict[str, Any]]:
-        return lstm.fit(
-            task.train,
-            task.validation,
-            embedding=config.embedding,
-            units=config.units,
-            dropout=config.dropout,
-            epochs=config.epochs,
-            patience=config.patience,
-            max_sessions=config.max_sessions,
-            max_length=config.max_length,
-            use_history=config.use_history,
-            class_weight=config.class_weight,
-            sample_shares=config.sample_shares,
-            seed=config.seed,
-            threads=config.threads,
-            progress=context.log.info,
-        )
+        return lstm.fit(task.train, task.validation, **config.own_settings, seed=config.seed, progress=context.log.info)
 
     def details(trained: "Trained") -> Details:
         return Details(lstm_figures.figures(trained.training, trained.task.test, trained.scores))
@@ -283,26 +259,12 @@ def xgboost_next_event(
 ) -> dg.MaterializeResult:
     """Which event follows: boosted trees over the last events, counts, times, device, the actor's earlier sessions and
     the Markov chain's candidates, as re-ranker and as multi-class model; validation decides which is published."""
-    from analytics_assets.core.models import xgboost_figures, xgboost_next
+    from analytics_assets.core.models import xgboost_figures, xgboost_training
     from analytics_assets.core.models.training import Details
 
     def fit(task: "Task") -> tuple["SavedModel", dict[str, Any]]:
-        return xgboost_next.fit(
-            task.train,
-            task.validation,
-            rounds=config.rounds,
-            multiclass_rounds=config.multiclass_rounds,
-            depth=config.depth,
-            step=config.step,
-            min_child_weight=config.min_child_weight,
-            subsample=config.subsample,
-            candidates=config.candidates,
-            classes=config.classes,
-            max_positions=config.max_positions,
-            multiclass_positions=config.multiclass_positions,
-            threads=config.threads,
-            seed=config.seed,
-            progress=context.log.info,
+        return xgboost_training.fit(
+            task.train, task.validation, **config.own_settings, seed=config.seed, progress=context.log.info
         )
 
     def details(trained: "Trained") -> Details:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import dagster as dg
 from pydantic import Field, field_validator
 
-from analytics_assets.checks.models import beats_check_spec, check_beats, check_not_fallen, not_fallen_check_spec
+from analytics_assets.checks.models import baseline_check_spec, check_beats, check_not_fallen, not_fallen_check_spec
 from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.files import empty_folder, read_json, replace_folder, sha256_of
@@ -80,6 +80,12 @@ class NextEventConfig(dg.Config):
             "min_train_events": self.min_train_events,
         }
 
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """Values of the fields that the settings of a model add to these."""
+        shared = NextEventConfig.model_fields
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in shared}
+
 
 def model_attributes(kinds: set[str]) -> dict[str, Any]:
     """Owner, kinds, tags and schema of the asset of a next-event model."""
@@ -91,8 +97,8 @@ def model_check_specs(asset: str, tables: Mapping[str, Table] = NO_TABLES) -> li
     return [
         schema_check_spec(asset, NEXT_EVENT_PREDICTIONS),
         *(schema_check_spec(asset, table, name=f"{file}_schema") for file, table in tables.items()),
-        beats_check_spec(asset, "most_frequent", "It beats always naming the most frequent event."),
-        beats_check_spec(asset, "repeat_last", "It beats repeating the current event."),
+        baseline_check_spec(asset, "most_frequent", "It beats always naming the most frequent event."),
+        baseline_check_spec(asset, "repeat_last", "It beats repeating the current event."),
         not_fallen_check_spec(asset),
     ]
 

@@ -14,8 +14,8 @@ import dagster as dg
 NOT_MEASURED = "not measured"
 
 
-def baseline_check_spec(asset: str, baseline: str, *, description: str) -> dg.AssetCheckSpec:
-    """Check that a model's figure is better than that of one baseline."""
+def baseline_check_spec(asset: str, baseline: str, description: str) -> dg.AssetCheckSpec:
+    """Check that a model is better than one baseline: see `check_baseline` and `check_beats`."""
     return dg.AssetCheckSpec(f"beats_{baseline}", asset=asset, description=description)
 
 
@@ -34,11 +34,6 @@ def check_baseline(
             "improvement": float(model or 0) - float(reference or 0) if measured else NOT_MEASURED,
         },
     )
-
-
-def beats_check_spec(asset: str, baseline: str, description: str) -> dg.AssetCheckSpec:
-    """Check that the improvement over a baseline is no accident of the users drawn."""
-    return dg.AssetCheckSpec(f"beats_{baseline}", asset=asset, description=description)
 
 
 def check_beats(

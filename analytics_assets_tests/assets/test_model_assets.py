@@ -19,7 +19,7 @@ from analytics_assets.core.features.engine import open_engine
 from analytics_assets.core.files import read_json
 from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
-from analytics_assets.core.models import hmm, lstm, lstm_forward, markov, xgboost_next
+from analytics_assets.core.models import hmm, lstm, lstm_forward, markov, xgboost_next, xgboost_training
 from analytics_assets.core.models.next_event import prepare_task, score
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.sample.generator import SampleConfig, write_sample
@@ -238,15 +238,14 @@ def test_one_session_of_one_event_ends_in_a_result_or_a_clear_failure(lake: Lake
         (assets.MarkovConfig, markov.fit, {"goals", "seed"}),
         (assets.HiddenMarkovConfig, hmm.fit, set()),
         (assets.LstmConfig, lstm.fit, {"sample_shares"}),
-        (assets.XgboostConfig, xgboost_next.fit, set()),
+        (assets.XgboostConfig, xgboost_training.fit, set()),
     ],
 )
 def test_defaults_of_the_launchpad_are_those_of_the_models(config: Any, fit: Any, skipped: set[str]) -> None:
     defaults = {name: p.default for name, p in inspect.signature(fit).parameters.items()}
-    shared = set(assets.NextEventConfig.model_fields) - {"seed"}
-    own = set(config.model_fields) - shared - skipped
-    assert own <= defaults.keys()
-    for name in own:
-        assert config().model_dump()[name] == defaults[name], name
+    own = {**config().own_settings, "seed": config().seed}
+    assert set(config.model_fields) - set(assets.NextEventConfig.model_fields) == own.keys() - {"seed"}
+    for name in own.keys() - skipped:
+        assert own[name] == defaults[name], name
     for field in config.model_fields.values():
         assert field.description

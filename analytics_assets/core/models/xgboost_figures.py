@@ -1,6 +1,6 @@
 """Pictures of XGBoost's next-event model: learning curves, what it rests on, where it errs.
 
-Put here: pictures of what ``xgboost_next.fit`` reports. Keep out: the reports themselves.
+Put here: pictures of what ``xgboost_training.fit`` reports. Keep out: the reports themselves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def figures(training: Mapping[str, Any]) -> dict[str, bytes]:
     Parameters
     ----------
     training : mapping
-        From ``xgboost_next.fit``.
+        From ``xgboost_training.fit``.
 
     Returns
     -------

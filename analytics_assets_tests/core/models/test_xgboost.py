@@ -15,22 +15,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics_assets.core.models import markov, xgboost_features, xgboost_figures, xgboost_next
+from analytics_assets.core.models import (
+    markov,
+    xgboost_features,
+    xgboost_figures,
+    xgboost_history,
+    xgboost_next,
+    xgboost_reports,
+    xgboost_training,
+)
 from analytics_assets.core.models.metrics import beats, improvement, positions_of
 from analytics_assets.core.models.next_event import Task, predict, score, score_rows
 from analytics_assets.core.models.sequences import Sequences, Vocabulary
-from analytics_assets.core.models.xgboost_features import (
-    ACTOR_PRIOR,
-    Before,
-    Counted,
-    History,
-    Past,
-    Rows,
-    Specification,
-    folds,
-    rows,
-)
-from analytics_assets.core.models.xgboost_next import Grouped, XgboostNext, explain, fit, sample
+from analytics_assets.core.models.xgboost_features import ACTOR_PRIOR, Past, Rows, Specification, rows
+from analytics_assets.core.models.xgboost_history import Before, Counted, History, folds
+from analytics_assets.core.models.xgboost_next import XgboostNext
+from analytics_assets.core.models.xgboost_reports import explain
+from analytics_assets.core.models.xgboost_training import Grouped, fit, sample
 from analytics_assets_tests.core.models.building import DAY, make_sequences, make_task, planted
 
 LATER = [datetime(2024, 3, 1, 12)]
@@ -160,7 +161,7 @@ def test_a_training_row_is_not_among_its_own_counts():
     sequences = Vocabulary.fit(sequences, 1).encode(sequences)
     specification = Specification.of(sequences, classes=60, candidates=20, with_hmm=False)
     everything = np.ones(len(sequences.positions), dtype=bool)
-    found = xgboost_next.training_rows(sequences, [1.0], specification, chosen=everything, hmm=None)
+    found = xgboost_training.training_rows(sequences, [1.0], specification, chosen=everything, hmm=None)
     np.testing.assert_array_equal(found.actual, sequences.codes[sequences.positions])
     x, y = sequences.vocabulary.index("x"), sequences.vocabulary.index("y")
     row = int(np.flatnonzero(sequences.codes[sequences.positions - 1] == x)[0])
@@ -293,8 +294,8 @@ def test_shuffled_answers_fall_to_chance(habit_task):
     """Labels exchanged between rows: nothing but the shares of events is left to learn."""
     specification, found = described(habit_task.train, candidates=7)
     mixed = replace(found, actual=np.random.default_rng(1).permutation(found.actual))
-    parameters = {**xgboost_next.PARAMETERS, "max_depth": 4, "eta": 0.1, "nthread": 1, "seed": 1}
-    taught, _ = xgboost_next.boost_reranker(mixed, None, specification, parameters, 40)
+    parameters = {**xgboost_training.PARAMETERS, "max_depth": 4, "eta": 0.1, "nthread": 1, "seed": 1}
+    taught, _ = xgboost_training.boost_reranker(mixed, None, specification, parameters, 40)
     model = XgboostNext(
         specification, Counted.of(habit_task.train, [2.0, 5.0]), History.empty(), taught, taught, "reranker", 0.0
     )
@@ -520,6 +521,14 @@ def test_pictures(fitted):
 
 
 def test_core_modules_load_without_heavy_libraries():
-    for module in (xgboost_features, xgboost_next, xgboost_figures):
+    modules = (
+        xgboost_figures,
+        xgboost_features,
+        xgboost_history,
+        xgboost_next,
+        xgboost_reports,
+        xgboost_training,
+    )
+    for module in modules:
         source = Path(module.__file__).read_text(encoding="utf-8").splitlines()
         assert not [line for line in source if line.startswith(("import xgboost", "from xgboost", "import dagster"))]
