@@ -12,7 +12,16 @@ from typing import Any
 
 import dagster as dg
 
-from analytics_assets.assets import features, ingestion, next_event_models, quality, reports, segments, spark_summaries
+from analytics_assets.assets import (
+    features,
+    forecasts,
+    ingestion,
+    next_event_models,
+    quality,
+    reports,
+    segments,
+    spark_summaries,
+)
 from analytics_assets.core.lake import default_root
 from analytics_assets.jobs import models_job, yearly_job
 from analytics_assets.resources.lake import LakeResource
@@ -42,7 +51,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     """
     return dg.Definitions(
         assets=dg.load_assets_from_modules(
-            [ingestion, spark_summaries, features, quality, next_event_models, segments, reports]
+            [ingestion, spark_summaries, features, quality, next_event_models, segments, forecasts, reports]
         ),
         jobs=[yearly_job, models_job],
         schedules=[nightly],

@@ -29,6 +29,16 @@ from analytics_assets.schemas.features import (
     USER_FEATURES,
     USER_PROFILES,
 )
+from analytics_assets.schemas.forecasts import (
+    FORECAST_ANOMALIES,
+    FORECAST_BACKTEST,
+    FORECAST_CAUSES,
+    FORECAST_COMPONENTS,
+    FORECAST_CYCLES,
+    FORECAST_HISTORY,
+    FORECAST_LEADERBOARD,
+    FORECASTS,
+)
 from analytics_assets.schemas.hmm import HMM_EMISSIONS, HMM_STATE_HOURS, HMM_STATES, HMM_TRANSITIONS
 from analytics_assets.schemas.leaderboard import NEXT_EVENT_LEADERBOARD
 from analytics_assets.schemas.markov import (
@@ -100,6 +110,14 @@ TABLES: dict[str, Table] = {
         KMEANS_MOVES,
         KMEANS_PROFILES,
         KMEANS_REPRESENTATIVES,
+        FORECAST_ANOMALIES,
+        FORECAST_BACKTEST,
+        FORECAST_CAUSES,
+        FORECAST_COMPONENTS,
+        FORECAST_CYCLES,
+        FORECAST_HISTORY,
+        FORECAST_LEADERBOARD,
+        FORECASTS,
     )
 }
 """Every published table by name."""
@@ -112,6 +130,14 @@ __all__ = [
     "DROPPED_EVENTS",
     "EVENT_CHUNKS",
     "FEATURE_TABLES",
+    "FORECASTS",
+    "FORECAST_ANOMALIES",
+    "FORECAST_BACKTEST",
+    "FORECAST_CAUSES",
+    "FORECAST_COMPONENTS",
+    "FORECAST_CYCLES",
+    "FORECAST_HISTORY",
+    "FORECAST_LEADERBOARD",
     "HMM_EMISSIONS",
     "HMM_STATES",
     "HMM_STATE_HOURS",

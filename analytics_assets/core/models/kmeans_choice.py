@@ -130,7 +130,7 @@ def one_thread() -> Iterator[None]:
     """Small matrices are clustered ten times faster by one thread than by two, and always alike."""
     # sklearn's compiled code must be loaded before its threads can be limited.
     import sklearn.cluster  # noqa: F401
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):
         yield

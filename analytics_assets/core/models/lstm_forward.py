@@ -212,7 +212,7 @@ class LstmModel:
 
     def distributions(self, sequences: Sequences) -> Reals:
         """See ``next_event.NextEventModel``; float32."""
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
 
         # A step's product is small: handing it to several threads takes three times as long as one thread takes.
         with threadpool_limits(limits=1, user_api="blas"):

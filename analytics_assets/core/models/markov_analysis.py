@@ -293,7 +293,7 @@ def analysis(
     ValueError
         There is no session, or a goal is not in the vocabulary.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     moves = Moves.of(sequences)
     unknown = [goal for goal in goals or () if goal not in sequences.vocabulary]
