@@ -18,6 +18,9 @@ from analytics_assets.core.forecasts.scales import Scale
 from analytics_assets.core.forecasts.series import Dates, Floats, Series
 
 FitSeries = Callable[[Series], Fitted]
+CANNOT_ESTIMATE = (ValueError, ArithmeticError, np.linalg.LinAlgError)
+"""What numerical libraries raise when data cannot be fitted with given settings."""
+
 Bands = list[tuple[Floats, Floats]]
 
 
@@ -127,7 +130,7 @@ def choice_error(series: Series, scale: Scale, origins: Sequence[int], centre: C
     for cut in origins:
         try:
             medians = centre(series.until(cut))
-        except (ValueError, np.linalg.LinAlgError):
+        except CANNOT_ESTIMATE:
             return float("inf")
         actual = scale.forward(series.values[cut : cut + len(medians)])
         known = ~np.isnan(actual)

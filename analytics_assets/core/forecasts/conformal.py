@@ -37,6 +37,24 @@ def conformal_quantile(scores: Floats, level: float) -> float | None:
     return float(np.partition(scores, rank - 1)[rank - 1]) if 0 < rank <= len(scores) else None
 
 
+def _rising_quantiles(groups: Sequence[Floats], level: float) -> list[float | None]:
+    """Quantile of each group; neighbours are pooled where one has too few scores or the later one's is smaller.
+
+    What lies further ahead is not known better, so a falling quantile is noise (pooled adjacent violators).
+    """
+    blocks: list[tuple[Floats, int]] = [(group, 1) for group in groups]
+    place = 0
+    while place + 1 < len(blocks):
+        here, there = (conformal_quantile(block[0], level) for block in blocks[place : place + 2])
+        if here is None or there is None or there < here:
+            (left, m), (right, n) = blocks[place : place + 2]
+            blocks[place : place + 2] = [(np.concatenate([left, right]), m + n)]
+            place = max(0, place - 1)
+        else:
+            place += 1
+    return [conformal_quantile(scores, level) for scores, count in blocks for _ in range(count)]
+
+
 def scores_of(scale: Scale, actual: Floats, prediction: Prediction) -> Floats:
     """Scores of one forecast; NaN where the actual value is unknown."""
     return np.asarray(np.abs(scale.forward(actual) - prediction.centre) / np.maximum(prediction.spread, MIN_SPREAD))
@@ -56,18 +74,12 @@ class Calibration:
 
     @classmethod
     def of(cls, scores: Sequence[Floats]) -> Calibration:
-        """From the scores of past origins, each by step. A group with too few scores uses those of all steps."""
+        """From the scores of past origins, each by step."""
         edges = (0, *GROUP_STEPS)
-        everything = _known(scores)
         groups = [
             _known([row[first:stop] for row in scores]) for first, stop in zip(edges, (*GROUP_STEPS, None), strict=True)
         ]
-
-        def quantile(group: Floats, level: float) -> float | None:
-            own = conformal_quantile(group, level)
-            return own if own is not None else conformal_quantile(everything, level)
-
-        return cls(tuple(tuple(quantile(group, level) for group in groups) for level in LEVELS))
+        return cls(tuple(tuple(_rising_quantiles(groups, level)) for level in LEVELS))
 
     def bands(self, scale: Scale, prediction: Prediction) -> list[tuple[Floats, Floats]]:
         """Low and high ends by level; NaN where a level is withheld."""

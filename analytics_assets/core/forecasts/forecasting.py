@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from analytics_assets.core.forecasts import arima_model, prophet_model
-from analytics_assets.core.forecasts.backtest import Bands, FitSeries, Origin, Past, backtest, calibration
+from analytics_assets.core.forecasts.backtest import (
+    CANNOT_ESTIMATE,
+    Bands,
+    FitSeries,
+    Origin,
+    Past,
+    backtest,
+    calibration,
+)
+from analytics_assets.core.forecasts.baselines import seasonal_naive
 from analytics_assets.core.forecasts.conformal import LEVELS, MIN_SPREAD, conformal_quantile
 from analytics_assets.core.forecasts.plan import ORIGINS, Plan, plan
 from analytics_assets.core.forecasts.prediction import Fitted, Prediction
@@ -94,6 +103,9 @@ def forecast_series(
     `scale` is chosen when none is given.
     """
     reason, cuts = unsuitable(series), plan_of(series, origins)
+    if reason is None and cuts is not None:
+        early = unsuitable(series.until(cuts.origins[0]))
+        reason = early and f"{early} before the first cut of the backtest"
     if reason is not None or cuts is None:
         return _without_model(series, reason or "too short to hold anything out")
     first = cuts.judging[0]
@@ -167,7 +179,9 @@ def prophet(*, priors: tuple[float, ...], holidays: bool, seed: int) -> Prepare:
 
 
 def arima(*, max_lags: int, holidays: bool) -> Prepare:
-    """ARIMA with its order chosen; where an order cannot be estimated on some data, exponential differences (0,1,1)."""
+    """ARIMA with its order chosen; where that cannot be estimated on some cut, (0,1,1), and where even that cannot,
+    the seasonal naive forecast: the notes name the cuts.
+    """
 
     def prepare(known: Series, scale: Scale, cuts: Plan) -> tuple[FitSeries, dict[str, Any]]:
         settings, notes = arima_model.choose(
@@ -180,17 +194,19 @@ def arima(*, max_lags: int, holidays: bool) -> Prepare:
             max_lags=max_lags,
         )
         simpler = replace(settings, order=(0, 1, 1), seasonal=False)
-        replaced: list[str] = []
+        replaced: dict[str, str] = {}
 
-        def fit(series: Series) -> arima_model.ArimaForecaster:
-            try:
-                return arima_model.fit(series, scale, settings)
-            except (ValueError, np.linalg.LinAlgError):
-                replaced.append(str(series.times(len(series) - 1, len(series))[0]))
-                return arima_model.fit(series, scale, simpler)
+        def fit(series: Series) -> Fitted:
+            last = str(series.times(len(series) - 1, len(series))[0])
+            for tried in (settings, simpler):
+                try:
+                    return arima_model.fit(series, scale, tried)
+                except CANNOT_ESTIMATE:
+                    replaced[last] = "simpler order" if tried is settings else "seasonal naive"
+            return seasonal_naive(series, scale)
 
         described = arima_model.described(settings, known.season)
-        return fit, {"model": described, "settings": vars(settings), **notes, "simpler_order_used_at": replaced}
+        return fit, {"model": described, "settings": vars(settings), **notes, "replaced_at": replaced}
 
     return prepare
 
