@@ -85,7 +85,7 @@ def _differs(one: _Published, other: _Published) -> str | None:
     """Why two models cannot be compared; None when they can, on the metrics that both have."""
     if one.metrics["raw_digests"] != other.metrics["raw_digests"]:
         return "it was trained on other raw files"
-    for name in one.series.keys() & other.series.keys():
+    for name in sorted(one.series.keys() & other.series.keys()):
         mine, theirs = one.series[name], other.series[name]
         if mine.start != theirs.start or not np.array_equal(mine.values, theirs.values, equal_nan=True):
             return f"its series {name} is another one"
