@@ -23,7 +23,10 @@ ARTEFACTS = {
     "lstm_next_event": {"model.json", "model.keras", "weights.npz"},
     "xgboost_next_event": {"features.json", "reranker.ubj"},
     "kmeans_segments": {"model.json", "assignments.parquet"},
+    "prophet_forecast": {"forecast.parquet", "backtest.parquet", "history.parquet", "components.parquet", "series"},
+    "arima_forecast": {"forecast.parquet", "backtest.parquet", "history.parquet", "cycles.parquet", "series"},
 }
+FORECAST_TABLES = {"forecast.parquet", "anomalies.parquet", "causes.parquet"}
 
 
 def results(lake: Lake) -> dict[str, object]:
@@ -32,7 +35,8 @@ def results(lake: Lake) -> dict[str, object]:
 
 def test_demo_succeeds_and_says_what_it_did(demo: Demo) -> None:
     assert demo.code == 0, demo.output
-    for text in ("synthetic", "records seen", "loaded", "duplicates", "quarantined", "0 failed", "make up"):
+    texts = "synthetic,records seen,loaded,duplicates,quarantined,0 failed,make up,best forecast"
+    for text in texts.split(","):
         assert text in demo.output
 
 
@@ -58,7 +62,13 @@ def test_all_published_files_exist(demo: Demo) -> None:
         assert lake.quality(year).is_file()
     for model, files in ARTEFACTS.items():
         assert {"metrics.json", "card.md", *files} <= {path.name for path in lake.model(model).iterdir()}, model
-    assert lake.leaderboard("next_event").is_file()
+    assert lake.leaderboard("next_event").is_file() and lake.leaderboard("forecast").is_file()
+    compared = {path.name for path in lake.model("forecast_leaderboard").iterdir()}
+    assert {"metrics.json", *FORECAST_TABLES} == compared
+    for model in ("prophet_forecast", "arima_forecast"):
+        metrics = read_json(lake.model(model) / "metrics.json")["metrics"]
+        artefacts = {path.stem for path in (lake.model(model) / "series").iterdir()}
+        assert {name for name, found in metrics.items() if found["fallback_reason"] is None} == artefacts, model
     assert lake.spark_log().read_text().count("spark_dataset_overview") == len(YEARS)
     assert not lake.staging().exists() or not any(lake.staging().glob("event_chunks-*"))
 
@@ -153,6 +163,9 @@ def test_models_learn_something(demo: Demo) -> None:
     for name in ("markov_chain", "hidden_markov_model", "lstm_next_event", "xgboost_next_event"):
         assert models[name]["improvement"]["most_frequent"]["top1_interval"][0] > 0, name
         assert models[name]["improvement"]["repeat_last"]["top1_interval"][0] > 0, name
+    assert {"prophet_forecast", "arima_forecast"} <= models.keys()
+    assert models["forecast_leaderboard"]["left_out"] == {}
+    assert models["forecast_leaderboard"]["best"]["events"]["relative_mae"] < 1
     board = models["next_event_leaderboard"]
     assert board["left_out"] == {}
     assert all(models[name]["top1"] < board["ceiling"]["top1"] + 0.05 for name in board["ladder"] if name in models)

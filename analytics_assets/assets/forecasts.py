@@ -284,6 +284,7 @@ def forecast_leaderboard(context: dg.AssetExecutionContext, lake: LakeResource) 
             write_table(staged / f"{name}.parquet", rows, LEADERBOARD_TABLES[name])
         details: dict[str, Any] = {
             "champions": compared.champions,
+            "best": compared.best,
             "left_out": compared.left_out,
             "input_years": compared.years,
         }

@@ -22,8 +22,11 @@ MODELS = (
     "xgboost_next_event",
     "next_event_leaderboard",
     "kmeans_segments",
+    "prophet_forecast",
+    "arima_forecast",
+    "forecast_leaderboard",
 )
-"""Models whose metrics the results file carries."""
+"""Models and leaderboards whose metrics the results file carries."""
 
 RESULT_FIELDS = {
     "results_version": "Version of this layout.",
@@ -38,7 +41,7 @@ RESULT_FIELDS = {
     "lists": "Rankings, series, matrices and distributions: events, paths, places, devices, times, sessions, actors.",
     "list_info": "Per list: source asset, what a row is, and the years it covers.",
     "quality": "Per year: the sections of the quality figures.",
-    "models": "Metrics of every model.",
+    "models": "Metrics of every model and leaderboard by asset.",
 }
 
 HEADLINES = (
@@ -75,7 +78,7 @@ HEADLINES = (
         *MODELS,
     ],
     check_specs=results_check_specs(),
-    code_version="2",
+    code_version="3",
     **attributes(document_schema(RESULT_FIELDS), layer="report", kinds={"duckdb", "json"}),
 )
 def analysis_results(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:

@@ -346,3 +346,16 @@ def _headlines(results: dict[str, Any]) -> Iterator[tuple[str, str]]:
             )
         if kmeans["adjusted_rand_index"] is not None:
             yield "KMeans: agreement with true personas (adjusted Rand index)", f"{kmeans['adjusted_rand_index']:.3f}"
+    yield from _forecast_headlines(models)
+
+
+def _forecast_headlines(models: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The best forecast of daily events at its longest horizon, and how often outcomes were inside its interval."""
+    found = models.get("forecast_leaderboard", {}).get("best", {}).get("events")
+    if not found:
+        return
+    what = f"Daily events {found['horizon']} days ahead, best forecast ({found['model']})"
+    if found["relative_mae"] is not None:
+        yield f"{what}: error against repeating last week", f"{found['relative_mae']:.3f}"
+    if found["coverage95"] is not None:
+        yield f"{what}: share inside the 95 % interval", f"{found['coverage95']:.3f}"

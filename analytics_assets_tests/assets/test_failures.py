@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from analytics_assets.assets.forecasts import arima_forecast, prophet_forecast
 from analytics_assets.assets.ingestion import event_chunks, raw_export
 from analytics_assets.assets.next_event_models import (
     hidden_markov_model,
@@ -150,6 +151,8 @@ def test_a_malformed_record_is_quarantined_and_never_stops_the_run(lake: Lake) -
         xgboost_next_event,
         next_event_leaderboard,
         kmeans_segments,
+        prophet_forecast,
+        arima_forecast,
         analysis_results,
     ],
 )

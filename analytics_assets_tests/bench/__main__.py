@@ -19,12 +19,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from analytics_assets_tests.bench import analysis, ingestion, models
+from analytics_assets_tests.bench import analysis, forecasts, ingestion, models
 
 RUNS = 3
 """Runs of each stage; the median is printed."""
 
-TABLES = ("ingestion", "analysis", "models", "stages")
+TABLES = ("ingestion", "analysis", "models", "forecasts", "stages")
 STAGES = ("generate", "ingest", "summaries", "features", "import_definitions")
 
 
@@ -51,7 +51,7 @@ def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
 @click.option("--ingest-events", default=200_000, show_default=True, help="Events for the comparison of ingestion.")
 @click.option("--only", type=click.Choice(TABLES), help="Only one of the tables.")
 def main(events: int, ingest_events: int, only: str | None) -> None:
-    """Measure ingestion next to other ways, analysis at two sizes, every model and every stage, on generated events."""
+    """Measure ingestion beside other ways, analysis at two sizes, models, forecasts and stages, on generated events."""
     console = Console()
     if only in (None, "ingestion"):
         compare_ingestion(console, ingest_events)
@@ -59,6 +59,8 @@ def main(events: int, ingest_events: int, only: str | None) -> None:
         measure_analysis(console)
     if only in (None, "models"):
         measure_models(console)
+    if only in (None, "forecasts"):
+        measure_forecasts(console)
     if only in (None, "stages"):
         measure_stages(console, events)
 
@@ -154,6 +156,37 @@ def measure_models(console: Console) -> None:
             cells = ["" if value is None else f"{value:.1f}" for value in shown]
             table.add_row(name, *cells, f"{run['top1']:.4f}" if run["top1"] else "", f"{run['peak_mb']:,.0f}")
     console.print(table)
+
+
+def measure_forecasts(console: Console) -> None:
+    """Print cost and errors of both forecasting models; once, because a model takes minutes."""
+    runs: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        facts = in_a_process("forecasts", "prepare", str(folder), str(forecasts.EVENTS), folder=folder)
+        for name in forecasts.NAMES:
+            runs[name] = in_a_process("forecasts", name, str(folder), folder=folder)
+    cost = Table(
+        title=f"Forecasts: five daily metrics, two years, {facts['events']:,} events, {forecasts.ORIGINS} cuts, "
+        f"{forecasts.WORKERS} workers, {os.cpu_count()} cores"
+    )
+    for heading in ("asset", "seconds", "target", "peak MB", "workers' peak MB", "target MB"):
+        cost.add_column(heading, justify="left" if heading == "asset" else "right")
+    for name, run in runs.items():
+        targets = (f"{forecasts.TARGET_SECONDS}", f"{forecasts.TARGET_MB:,}") if name in forecasts.MODELS else ("", "")
+        memory = [f"{run[key]:,.0f}" for key in ("peak_mb", "children_mb")]
+        cost.add_row(name, f"{run['seconds']:.1f}", targets[0], *memory, targets[1])
+    console.print(cost)
+    rows = runs["forecast_leaderboard"]["rows"]
+    naive = {row["metric"]: row for row in rows if row["model"] == "seasonal_naive"}
+    errors = Table(title=f"Errors over {forecasts.HORIZON} days against repeating last week, on the same cuts")
+    for heading in ("metric", "way", "error", "distance from the true mean", "inside 95 %"):
+        errors.add_column(heading, justify="left" if heading in ("metric", "way") else "right")
+    for row in rows:
+        truth = row["true_mae"] / naive[row["metric"]]["true_mae"] if row["true_mae"] is not None else None
+        shown = (row["relative_mae"], truth, row["coverage95"])
+        errors.add_row(row["metric"], row["model"], *("" if value is None else f"{value:.3f}" for value in shown))
+    console.print(errors)
 
 
 def measure_stages(console: Console, events: int) -> None:

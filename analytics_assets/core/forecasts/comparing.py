@@ -17,7 +17,7 @@ from analytics_assets.core.features.engine import open_engine
 from analytics_assets.core.files import read_json
 from analytics_assets.core.forecasts.anomalies import anomalies, explained
 from analytics_assets.core.forecasts.backtest import Past
-from analytics_assets.core.forecasts.leaderboard import MODELS, baseline_forecasts, champion_of, judge
+from analytics_assets.core.forecasts.leaderboard import MODELS, baseline_forecasts, best, champion_of, judge
 from analytics_assets.core.forecasts.scales import Scale
 from analytics_assets.core.forecasts.series import HOURLY, Series
 from analytics_assets.core.forecasts.tables import Row, arrow, forecast_rows, read_history, read_origins
@@ -42,7 +42,9 @@ class Compared:
     left_out : dict
         Why a published model is missing, by model.
     champions : dict
-        By metric, at its longest judged horizon.
+        By metric, at its longest judged horizon; None where nothing was judged.
+    best : dict
+        Their figures, by metric.
     years : list of str
     """
 
@@ -52,6 +54,7 @@ class Compared:
     causes: pa.Table
     left_out: dict[str, str]
     champions: dict[str, str | None]
+    best: dict[str, Row]
     years: list[str]
 
 
@@ -85,7 +88,7 @@ def _differs(one: _Published, other: _Published) -> str | None:
     """Why two models cannot be compared; None when they can, on the metrics that both have."""
     if one.metrics["raw_digests"] != other.metrics["raw_digests"]:
         return "it was trained on other raw files"
-    for name in one.series.keys() & other.series.keys():
+    for name in sorted(one.series.keys() & other.series.keys()):
         mine, theirs = one.series[name], other.series[name]
         if mine.start != theirs.start or not np.array_equal(mine.values, theirs.values, equal_nan=True):
             return f"its series {name} is another one"
@@ -150,6 +153,7 @@ def compare(lake: Lake, truth: Mapping[dt.date, float] | None) -> Compared:
         arrow(found_days[1], FORECAST_CAUSES),
         left_out,
         champions,
+        best(judged),
         years,
     )
 
@@ -183,4 +187,4 @@ def _surprises(
 def _nothing(left_out: dict[str, str]) -> Compared:
     tables = (FORECAST_LEADERBOARD, FORECASTS, FORECAST_ANOMALIES, FORECAST_CAUSES)
     leaderboard, forecasts, days, causes = (arrow([], table) for table in tables)
-    return Compared(leaderboard, forecasts, days, causes, left_out, {}, [])
+    return Compared(leaderboard, forecasts, days, causes, left_out, {}, {}, [])

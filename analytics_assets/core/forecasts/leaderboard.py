@@ -170,6 +170,13 @@ def champion_of(rows: Sequence[Row], metric: str) -> str | None:
     return max(own, key=lambda row: row["horizon"])["model"] if own else None
 
 
+def best(rows: Sequence[Row]) -> dict[str, Row]:
+    """By metric, the champion's figures at the longest judged horizon: what is shown where there is room for one."""
+    names = ("model", "step", "horizon", "points", "mae", "relative_mae", "mase", "coverage80", "coverage95")
+    ordered = sorted((row for row in rows if row["is_champion"]), key=lambda row: (row["metric"], row["horizon"]))
+    return {row["metric"]: {name: row[name] for name in names} for row in ordered}
+
+
 def judge(
     models: Mapping[str, Mapping[str, Past]],
     baselines: Mapping[str, Mapping[str, Past]],

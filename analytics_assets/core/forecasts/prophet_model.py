@@ -160,7 +160,10 @@ def load(path: Path) -> ProphetForecaster:
 
 def _quiet() -> None:
     for name in ("cmdstanpy", "prophet"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logger = logging.getLogger(name)
+        if not logger.hasHandlers():  # else cmdstanpy adds its own at the first fit and sets the level back
+            logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.ERROR)
 
 
 def _frame(series: Series, first: int, stop: int, settings: ProphetSettings) -> pd.DataFrame:
