@@ -56,7 +56,10 @@ class Calibration:
 
     @classmethod
     def of(cls, scores: Sequence[Floats]) -> Calibration:
-        """From the scores of past origins, each by step. A group with too few scores uses those of all steps."""
+        """From the scores of past origins, each by step. A group with too few scores uses those of all steps.
+
+        A level is never narrower than the one before it, which may rest on the group where it rests on all steps.
+        """
         edges = (0, *GROUP_STEPS)
         everything = _known(scores)
         groups = [
@@ -67,7 +70,13 @@ class Calibration:
             own = conformal_quantile(group, level)
             return own if own is not None else conformal_quantile(everything, level)
 
-        return cls(tuple(tuple(quantile(group, level) for group in groups) for level in LEVELS))
+        found: list[tuple[float | None, ...]] = []
+        for level in LEVELS:
+            own = [quantile(group, level) for group in groups]
+            if found:
+                own = [None if q is None else max(q, below or 0.0) for q, below in zip(own, found[-1], strict=True)]
+            found.append(tuple(own))
+        return cls(tuple(found))
 
     def bands(self, scale: Scale, prediction: Prediction) -> list[tuple[Floats, Floats]]:
         """Low and high ends by level; NaN where a level is withheld."""
