@@ -31,6 +31,8 @@ DIMENSIONS = ("country", "device_family", "event_type")
 REFERENCE_WEEKS = 4
 """Same weekdays that a day is compared with: a month, as people do."""
 
+ROUNDING = 1e-9
+
 EXPLAINED = 50
 """Days of a metric that are split at most: the list is for reading."""
 
@@ -58,11 +60,13 @@ def anomalies(past: Past, since: dt.date) -> list[Row]:
                 continue
             if date in nearest and nearest[date][0] <= step:
                 continue
-            inside = low[step] <= actual <= high[step]
             centre = origin.prediction.centre[step]
             value = float(past.scale.forward(np.array([actual]))[0])
             end = float(past.scale.forward(np.array([high[step] if value > centre else low[step]]))[0])
             reach = abs(end - centre)
+            score = float(abs(value - centre) / reach) if reach else 0.0
+            # Rounding on the way back must not put outside the very score that is the band's end.
+            inside = low[step] <= actual <= high[step] or (reach > 0 and score <= 1 + ROUNDING)
             nearest[date] = (
                 step,
                 {
@@ -74,7 +78,7 @@ def anomalies(past: Past, since: dt.date) -> list[Row]:
                     "expected": float(origin.prediction.mean[step]),
                     "lo95": float(low[step]),
                     "hi95": float(high[step]),
-                    "score": abs(value - centre) / reach if reach else 0.0,
+                    "score": score,
                     "model": past.model,
                     "horizon": step + 1,
                     "holiday_share": float(shares[step]),
@@ -107,17 +111,17 @@ def parts(
             column = "entry_event" if dimension == "event_type" else dimension
             source = f"""(SELECT min(start_time)::DATE AS date,
                     coalesce(arg_min({column}, start_time), '(unknown)') AS value,
-                    date_diff('microsecond', min(start_time), max(end_time)) / 1e6 AS seconds
+                    date_diff('microsecond', min(start_time), max(end_time)) AS duration_us
                 FROM {parquet(list(sessions))}
                 WHERE session_key IN (SELECT session_key FROM {parquet(list(events))} WHERE session_key IS NOT NULL)
                 GROUP BY session_key)"""
-            measure = "count(*), 0" if metric == "sessions" else "sum(seconds), count(*)"
+            measure = "count(*), 0" if metric == "sessions" else "sum(duration_us) / 1e6, count(*)"
         elif metric == "actors":
             # An actor active in k values of the dimension is 1 / k of an actor in each.
-            source = f"""(SELECT date, value, 1 / count(*) OVER (PARTITION BY date, actor) AS part FROM (
+            source = f"""(SELECT date, value, count(*) OVER (PARTITION BY date, actor) AS k FROM (
                 SELECT DISTINCT time::DATE AS date, actor, coalesce({dimension}, '(unknown)') AS value
                 FROM {parquet(list(events))} WHERE actor IS NOT NULL AND time::DATE IN ({wanted})))"""
-            measure = "sum(part), 0"
+            measure = "sum(1 / k ORDER BY k), 0"
         else:
             source = f"""(SELECT time::DATE AS date, coalesce({dimension}, '(unknown)') AS value, latency_ms
                 FROM {parquet(list(events))} WHERE time::DATE IN ({wanted}))"""
@@ -127,7 +131,7 @@ def parts(
                 if metric == "mean_latency_ms"
                 else "count(*), 0"
             )
-        query = f"SELECT date, value, {measure} FROM {source} WHERE date IN ({wanted}) GROUP BY date, value"
+        query = f"SELECT date, value, {measure} FROM {source} WHERE date IN ({wanted}) GROUP BY 1, 2 ORDER BY 1, 2"
         rows += [
             (date, dimension, value, float(total or 0), float(weight or 0))
             for date, value, total, weight in engine.execute(query).fetchall()

@@ -29,6 +29,9 @@ MAX_LAGS = 3
 MAX_TERMS = 4
 """Largest p + q: beyond it the polynomials share roots, and the search for their likelihood takes most of the time."""
 
+LEAST_RANGE = 1e-9
+"""Residuals that vary less are rounding: nothing is left to model."""
+
 SIGNIFICANT = 0.05
 YEAR_DAYS = 365.25
 YEARLY_HARMONICS = 2
@@ -209,7 +212,7 @@ def fit(series: Series, scale: Scale, settings: ArimaSettings) -> ArimaForecaste
     # A column that never varies would stand for the constant.
     used = replace(settings, holidays=settings.holidays and bool(series.holiday_share(0, len(series)).any()))
     model = _model(series, scale, used)
-    whole = not np.isnan(series.values).any()
+    whole = not np.isnan(series.values).any() and float(np.ptp(series.values)) > 0  # a constant has no innovations
     with _quiet():
         if used.seasonal:
             results = model.fit(method_kwargs={"maxiter": MAX_ITERATIONS})
@@ -264,7 +267,7 @@ def search_order(
     d = int(kpss_p < SIGNIFICANT and adf_p > SIGNIFICANT)
     tried = _grid(rest, d, max_lags)
     best = min(tried, key=lambda row: row["aicc"], default={"p": 0, "d": 1, "q": 1})
-    return OrderSearch(replace(settings, order=(best["p"], d, best["q"])), adf_p, kpss_p, tried)
+    return OrderSearch(replace(settings, order=(best["p"], best["d"], best["q"])), adf_p, kpss_p, tried)
 
 
 def _least_squares(series: Series, scaled: Floats, settings: ArimaSettings) -> tuple[Floats, float]:
@@ -284,7 +287,7 @@ def unit_roots(values: Floats) -> tuple[float, float]:
     """
     from statsmodels.tsa.stattools import adfuller, kpss
 
-    if float(np.ptp(values)) < 1e-9:
+    if float(np.ptp(values)) < LEAST_RANGE:
         return 1.0, 1.0
     with _quiet():
         return float(adfuller(values, autolag="AIC")[1]), float(kpss(values, regression="c", nlags="auto")[1])
@@ -294,7 +297,9 @@ def _grid(rest: Floats, d: int, max_lags: int) -> list[dict[str, Any]]:
     from statsmodels.tsa.arima.model import ARIMA
 
     errors = np.diff(rest) if d else rest - rest.mean()
-    tried = []
+    tried: list[dict[str, Any]] = []
+    if float(np.ptp(errors)) < LEAST_RANGE:
+        return tried
     for p in range(max_lags + 1):
         for q in range(min(max_lags, MAX_TERMS - p) + 1):
             try:

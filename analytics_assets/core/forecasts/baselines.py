@@ -41,7 +41,7 @@ class Repeated:
 
     def predict(self, steps: int) -> Prediction:
         """Forecast the next `steps` steps."""
-        mean = np.resize(self.cycle, steps)
+        mean = np.maximum(np.resize(self.cycle, steps), 0.0)
         cycles = np.arange(steps) // len(self.cycle) + 1
         spread = self.spread * (np.sqrt(cycles) if self.walks else np.ones(steps))
         return Prediction(mean, self.scale.forward(mean), spread)

@@ -21,6 +21,7 @@ from analytics_assets.core.forecasts.leaderboard import MODELS, baseline_forecas
 from analytics_assets.core.forecasts.scales import Scale
 from analytics_assets.core.forecasts.series import HOURLY, Series
 from analytics_assets.core.forecasts.tables import Row, arrow, forecast_rows, read_history, read_origins
+from analytics_assets.core.forecasts.threads import one_thread
 from analytics_assets.core.lake import Lake
 from analytics_assets.schemas import FORECAST_ANOMALIES, FORECAST_CAUSES, FORECAST_LEADERBOARD, FORECASTS
 
@@ -107,8 +108,6 @@ def compare(lake: Lake, truth: Mapping[dt.date, float] | None) -> Compared:
     truth : mapping of date to float, optional
         True daily means of the events of generated data.
     """
-    from threadpoolctl import threadpool_limits
-
     left_out: dict[str, str] = {}
     models: dict[str, _Published] = {}
     for name in MODELS:
@@ -130,7 +129,7 @@ def compare(lake: Lake, truth: Mapping[dt.date, float] | None) -> Compared:
         series |= found.series
         origins |= dict.fromkeys(found.series, int(found.metrics["config"]["origins"]))
         scales |= {name: Scale(one["scale"]) for name, one in found.metrics["metrics"].items()}
-    with threadpool_limits(1):  # as in training: small matrices
+    with one_thread():
         simple = {name: baseline_forecasts(one, origins[name], scales[name]) for name, one in series.items()}
     pasts = {
         name: {way: found.past for way, found in ways.items() if found.past is not None}

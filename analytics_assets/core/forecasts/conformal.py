@@ -74,12 +74,21 @@ class Calibration:
 
     @classmethod
     def of(cls, scores: Sequence[Floats]) -> Calibration:
-        """From the scores of past origins, each by step."""
+        """From the scores of past origins, each by step.
+
+        A level is never narrower than the one before it, which may rest on a group where it rests on more steps.
+        """
         edges = (0, *GROUP_STEPS)
         groups = [
             _known([row[first:stop] for row in scores]) for first, stop in zip(edges, (*GROUP_STEPS, None), strict=True)
         ]
-        return cls(tuple(tuple(_rising_quantiles(groups, level)) for level in LEVELS))
+        found: list[tuple[float | None, ...]] = []
+        for level in LEVELS:
+            own = _rising_quantiles(groups, level)
+            if found:
+                own = [None if q is None else max(q, below or 0.0) for q, below in zip(own, found[-1], strict=True)]
+            found.append(tuple(own))
+        return cls(tuple(found))
 
     def bands(self, scale: Scale, prediction: Prediction) -> list[tuple[Floats, Floats]]:
         """Low and high ends by level; NaN where a level is withheld."""

@@ -43,7 +43,7 @@ def choose_scale(series: Series, origins: Sequence[int], horizon: int) -> Scale:
 
 def _likelihood(series: Series, scale: Scale) -> float:
     known = ~np.isnan(series.values)
-    values, phases = series.values[known], (np.arange(len(series)) % series.season)[known]
+    values, phases = np.maximum(series.values[known], 0.0), (np.arange(len(series)) % series.season)[known]
     scaled = scale.forward(values)
     sums = np.bincount(phases, scaled, minlength=series.season)
     counts = np.bincount(phases, minlength=series.season)

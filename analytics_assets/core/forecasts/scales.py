@@ -25,8 +25,12 @@ class Scale:
     name: ScaleName
 
     def forward(self, values: Floats) -> Floats:
-        """Values on the scale; NaN stays NaN."""
-        return np.log1p(values) if self.name == "log" else np.sqrt(values)
+        """Values on the scale; NaN stays NaN.
+
+        A mean latency below 0, from devices whose clocks are ahead, counts as 0: neither scale knows it.
+        """
+        above = np.maximum(values, 0.0)
+        return np.log1p(above) if self.name == "log" else np.sqrt(above)
 
     def back(self, scaled: Floats) -> Floats:
         """Values of the series, never below 0."""

@@ -110,8 +110,9 @@ def daily_rows(
     """Daily figures over all delivery years, by date.
 
     A date that two years' files hold, because some of its events were delivered in the other year, is counted anew
-    from the events of all years: distinct actors cannot be added. Dates outside every delivered year are false clocks
-    and left out.
+    from the events of all years: distinct actors cannot be added. So are the dates on which parts of one session
+    begin, which both files count when it crosses New Year. Dates outside every delivered year are false clocks and left
+    out.
 
     Parameters
     ----------
@@ -127,13 +128,15 @@ def daily_rows(
     years = sorted(daily)
     inside = f"year(date) IN ({', '.join(years)})"
     rows = f"(SELECT date, {columns} FROM {parquet(list(daily.values()))} WHERE {inside})"
-    repeated = f"(SELECT date FROM {rows} GROUP BY date HAVING count(*) > 1)"
+    crossing = f"(SELECT session_key FROM {parquet(list(sessions))} GROUP BY session_key HAVING count(*) > 1)"
+    repeated = f"""(SELECT date FROM {rows} GROUP BY date HAVING count(*) > 1
+        UNION SELECT start_time::DATE FROM {parquet(list(sessions))} WHERE session_key IN {crossing})"""
     [(several,)] = engine.execute(f"SELECT count(*) FROM {repeated}").fetchall()
     if several:
         anew = daily_metrics(parquet(list(events)), sessions, years)
         rows = (
             f"(SELECT * FROM {rows} WHERE date NOT IN {repeated} "
-            f"UNION ALL SELECT date, {columns} FROM ({anew}) WHERE date IN {repeated})"
+            f"UNION ALL SELECT date, {columns} FROM ({anew}) WHERE {inside} AND date IN {repeated})"
         )
     found = engine.execute(f"SELECT date, {columns} FROM {rows} ORDER BY date").fetchall()
     return {date: dict(zip(DAILY, values, strict=True)) for date, *values in found}

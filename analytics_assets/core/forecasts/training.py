@@ -45,6 +45,7 @@ from analytics_assets.core.forecasts.tables import (
     forecast_rows,
     history_rows,
 )
+from analytics_assets.core.forecasts.threads import one_thread
 
 ARTEFACTS = "series"
 """Folder of the artefacts below a model's folder: one JSON file per metric."""
@@ -153,10 +154,8 @@ class Trained:
 
 def train_series(series: Series, way: Way, folder: Path, origins: int) -> Trained:
     """Forecast one series and write its artefact, ``<metric>.json`` in `folder`."""
-    from threadpoolctl import threadpool_limits
-
     started = time.perf_counter()
-    with threadpool_limits(1):  # matrices of a dozen columns: more threads only wait for each other
+    with one_thread():
         found = forecast_series(series, way.name, way.prepare(), origins)
         rows, own = way.details(found)
         naive = forecast_series(series, SEASONAL_NAIVE, plain(seasonal_naive), origins, scale=found.scale)

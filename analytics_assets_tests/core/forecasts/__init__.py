@@ -1,0 +1,1 @@
+"""Tests of the package folder of the same name."""
