@@ -212,14 +212,14 @@ def fit(series: Series, scale: Scale, settings: ArimaSettings) -> ArimaForecaste
     # A column that never varies would stand for the constant.
     used = replace(settings, holidays=settings.holidays and bool(series.holiday_share(0, len(series)).any()))
     model = _model(series, scale, used)
-    whole = not np.isnan(series.values).any() and float(np.ptp(series.values)) > 0  # a constant has no innovations
+    filled = replace(series, values=series.filled())
     with _quiet():
-        if used.seasonal:
+        if used.seasonal or float(np.ptp(filled.values)) == 0:  # a constant has no innovations to learn from
             results = model.fit(method_kwargs={"maxiter": MAX_ITERATIONS})
-        elif whole:
+        elif not np.isnan(series.values).any():
             results = _least_squares_fit(model)
         else:
-            near = _least_squares_fit(_model(replace(series, values=series.filled()), scale, used)).params
+            near = _least_squares_fit(_model(filled, scale, used)).params
             results = model.fit(start_params=near, method_kwargs={"maxiter": FILLED_ITERATIONS})
     fitted = np.asarray(results.fittedvalues, dtype=np.float64).copy()
     fitted[: int(results.loglikelihood_burn) + used.order[1]] = np.nan  # the first ones start from nothing

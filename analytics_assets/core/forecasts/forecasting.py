@@ -103,9 +103,6 @@ def forecast_series(
     `scale` is chosen when none is given.
     """
     reason, cuts = unsuitable(series), plan_of(series, origins)
-    if reason is None and cuts is not None:
-        early = unsuitable(series.until(cuts.origins[0]))
-        reason = early and f"{early} before the first cut of the backtest"
     if reason is not None or cuts is None:
         return _without_model(series, reason or "too short to hold anything out")
     first = cuts.judging[0]

@@ -198,5 +198,5 @@ def test_an_order_that_cannot_be_estimated_is_replaced_and_named(monkeypatch: py
     series = planted(1, 70).series
     assert fit(series.until(60)).settings.order == (1, 0, 0)
     assert fit(series).settings.order == (0, 1, 1)
-    assert notes["simpler_order_used_at"] == ["2024-03-10"]
+    assert notes["replaced_at"] == {"2024-03-10": "simpler order"}
     assert notes["model"] == "ARIMA(1,0,0) + harmonics"

@@ -118,7 +118,14 @@ def test_a_group_with_too_few_errors_uses_those_of_all_steps() -> None:
     found = Calibration.of(rows)
     everything = conformal_quantile(np.concatenate(rows), 0.95)
     assert found.quantiles[1] == (everything, everything, everything)
-    assert found.quantiles[0][2] == conformal_quantile(np.concatenate(rows), 0.8)
+    assert found.quantiles[0] == (14.0, 19.0, 19.0)
+
+
+def test_a_quantile_that_falls_with_the_horizon_is_pooled_with_the_one_before() -> None:
+    rows = [np.concatenate([np.full(7, 1.0), np.full(7, 5.0), np.full(6, 2.0)]) for _ in range(20)]
+    near, middle, far = Calibration.of(rows).quantiles[1]
+    assert near == 1.0
+    assert middle == far == conformal_quantile(np.concatenate([row[7:] for row in rows]), 0.95)
 
 
 def test_the_wider_level_contains_the_narrower_also_where_only_that_has_a_group_of_its_own() -> None:
