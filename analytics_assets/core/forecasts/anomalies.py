@@ -40,17 +40,18 @@ EXPLAINED = 50
 def anomalies(past: Past, since: dt.date) -> list[Row]:
     """Days since `since` whose value lies outside the 95 % interval, most surprising first.
 
-    Each day is judged by the forecast made last before it, with intervals calibrated on the whole backtest.
+    Each day is judged by the forecast made last before it, with intervals calibrated on all other forecasts: a day must
+    not widen its own limit.
 
     Returns
     -------
     list of dict
         Rows of ``FORECAST_ANOMALIES`` without the cause.
     """
-    limits = calibration(past.scale, past.origins)
     level = LEVELS.index(0.95)
     nearest: dict[dt.date, tuple[int, Row]] = {}
     for origin in past.origins:
+        limits = calibration(past.scale, [other for other in past.origins if other is not origin])
         low, high = limits.bands(past.scale, origin.prediction)[level]
         shares = past.series.holiday_share(origin.cut, origin.cut + past.horizon)
         for step, time in enumerate(origin.times):

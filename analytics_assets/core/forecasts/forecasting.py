@@ -22,13 +22,13 @@ from analytics_assets.core.forecasts.backtest import (
     backtest,
     calibration,
 )
-from analytics_assets.core.forecasts.baselines import seasonal_naive
+from analytics_assets.core.forecasts.baselines import SEASONAL_NAIVE, seasonal_naive
 from analytics_assets.core.forecasts.conformal import LEVELS, MIN_SPREAD, conformal_quantile
 from analytics_assets.core.forecasts.plan import ORIGINS, Plan, plan
 from analytics_assets.core.forecasts.prediction import Fitted, Prediction
 from analytics_assets.core.forecasts.scale_choice import choose_scale
 from analytics_assets.core.forecasts.scales import Scale
-from analytics_assets.core.forecasts.series import Floats, Series
+from analytics_assets.core.forecasts.series import DAY_HOURS, WEEK, Floats, Series
 from analytics_assets.core.forecasts.suitability import fallback, unsuitable
 
 HORIZONS = (1, 7, 14, 30)
@@ -63,7 +63,7 @@ class SeriesForecast:
         None once it was written to its file.
     prediction : Prediction
     bands : list of (low, high)
-        By level; NaN where withheld, and beyond the horizon that was backtested.
+        By level; NaN where withheld, and for a model beyond the horizon that was backtested.
     """
 
     series: Series
@@ -92,7 +92,8 @@ def horizons_of(series: Series) -> tuple[int, ...]:
 
 def plan_of(series: Series, origins: int = ORIGINS) -> Plan | None:
     """Where its backtest cuts a series."""
-    return plan(len(series), series.season, horizons_of(series), origins)
+    cycle = WEEK if series.frequency == "D" else DAY_HOURS
+    return plan(len(series), series.season, horizons_of(series), origins, cycle=cycle)
 
 
 def forecast_series(
@@ -122,7 +123,7 @@ def _without_model(series: Series, reason: str) -> SeriesForecast:
     scale, steps = Scale("log"), max(horizons_of(series))
     prediction = forecaster.predict(steps)
     known = series.values[~np.isnan(series.values)]
-    scores = _inner_scores(known, scale, prediction)
+    scores = _inner_scores(series, scale, prediction, seasonal=name == SEASONAL_NAIVE)
     bands: Bands = []
     for level in LEVELS:
         quantile = conformal_quantile(scores, level)
@@ -140,12 +141,17 @@ def _without_model(series: Series, reason: str) -> SeriesForecast:
     return SeriesForecast(series, name, reason, scale, None, forecaster, prediction, bands)
 
 
-def _inner_scores(known: Floats, scale: Scale, prediction: Prediction) -> Floats:
-    """Scores of the known values against their own mean: all that can be had without holding anything out."""
+def _inner_scores(series: Series, scale: Scale, prediction: Prediction, *, seasonal: bool) -> Floats:
+    """Scores inside the series, all that can be had without holding anything out.
+
+    Of values against those one season before, or against the median where the forecast is a mean.
+    """
+    scaled = scale.forward(series.values)
+    known = scaled[~np.isnan(scaled)]
     if not len(known):
         return known
-    scaled = scale.forward(known)
-    return np.asarray(np.abs(scaled - np.median(scaled)) / max(float(prediction.spread[0]), MIN_SPREAD))
+    errors = scaled[series.season :] - scaled[: -series.season] if seasonal else known - np.median(known)
+    return np.asarray(np.abs(errors[~np.isnan(errors)]) / max(float(prediction.spread[0]), MIN_SPREAD))
 
 
 YEARLY_FROM_DAYS = prophet_model.YEARLY_FROM_DAYS

@@ -44,7 +44,9 @@ class Plan:
         return self.choosing + self.judging
 
 
-def plan(steps: int, season: int, horizons: tuple[int, ...], origins: int = ORIGINS) -> Plan | None:
+def plan(
+    steps: int, season: int, horizons: tuple[int, ...], origins: int = ORIGINS, *, cycle: int | None = None
+) -> Plan | None:
     """Spread the origins over the second half of a series.
 
     Parameters
@@ -57,6 +59,8 @@ def plan(steps: int, season: int, horizons: tuple[int, ...], origins: int = ORIG
         Wanted horizons; the largest that the data allow is used.
     origins : int
         Wanted number of origins.
+    cycle : int, optional
+        Shorter cycle that origins should not all meet at the same phase, the day of hours; the season by default.
 
     Returns
     -------
@@ -75,8 +79,8 @@ def plan(steps: int, season: int, horizons: tuple[int, ...], origins: int = ORIG
     first = min(max(train, steps // 2), steps - horizon)
     room = steps - horizon - first
     stride = min(horizon, max(1, room // max(1, origins - 1)))
-    if stride > 1 and stride % season == 0:
-        stride -= 1  # else every origin would stand at the same phase of the season
+    if stride > 1 and stride % (cycle or season) == 0:
+        stride -= 1  # else every origin would stand at the same phase
     count = min(origins, room // stride + 1)
     cuts = tuple(steps - horizon - stride * back for back in reversed(range(count)))
     choosing = CHOOSING if count >= CHOOSING + JUDGING_AT_LEAST else 0

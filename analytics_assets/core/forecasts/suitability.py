@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics_assets.core.forecasts.baselines import overall_mean, seasonal_naive
+from analytics_assets.core.forecasts.baselines import SEASONAL_NAIVE, overall_mean, seasonal_naive
 from analytics_assets.core.forecasts.plan import TRAIN_SEASONS
 from analytics_assets.core.forecasts.prediction import Fitted
 from analytics_assets.core.forecasts.scales import Scale
@@ -40,5 +40,5 @@ def fallback(series: Series) -> tuple[str, Fitted]:
     scale = Scale("log")
     known = series.values[~np.isnan(series.values)]
     if len(known) >= TRAIN_SEASONS * series.season and float(np.ptp(known)) > 0:
-        return "seasonal_naive", seasonal_naive(series, scale)
+        return SEASONAL_NAIVE, seasonal_naive(series, scale)
     return "mean", overall_mean(series, scale)

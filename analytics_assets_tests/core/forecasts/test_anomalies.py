@@ -164,7 +164,7 @@ def test_a_day_is_judged_by_the_last_forecast_before_it_and_once(series: dict[st
 
 
 def test_a_drop_is_low_and_the_end_of_the_band_is_inside() -> None:
-    """Each day from the day before: 60 scores, of which the 58th smallest is the band's end."""
+    """Each day from the day before, limited by the 57th smallest of the 59 other scores: that of the days at 106."""
     values = np.full(80, 100.0)
     values[20:] += np.arange(60) % 7
     values[[40, 50, 60]] = 12.0, 7.0, 30.0
@@ -174,9 +174,10 @@ def test_a_drop_is_low_and_the_end_of_the_band_is_inside() -> None:
     assert [(row["date"], row["direction"], row["rank"]) for row in rows] == [
         (START + dt.timedelta(days=50), "low", 1),
         (START + dt.timedelta(days=40), "low", 2),
+        (START + dt.timedelta(days=60), "low", 3),
     ]
-    assert rows[0]["score"] == pytest.approx(np.log(101 / 8) / np.log(101 / 31))
-    assert rows[0]["lo95"] == pytest.approx(30.0)
+    assert rows[0]["score"] == pytest.approx(np.log(101 / 8) / np.log(107 / 101))
+    assert rows[0]["lo95"] == pytest.approx(101**2 / 107 - 1)
 
 
 DATE = dt.date(2024, 6, 3)
