@@ -85,7 +85,7 @@ def spark() -> Iterator[object]:
     resource.stop()
 
 
-def run_analytics(*arguments: str, data_dir: Path, timeout: int = 900) -> subprocess.CompletedProcess[str]:
+def run_analytics(*arguments: str, data_dir: Path, timeout: int = 1_700) -> subprocess.CompletedProcess[str]:
     """Run the ``analytics`` command as a user would, on its own lake."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "DAGSTER_"))}
     return subprocess.run(
