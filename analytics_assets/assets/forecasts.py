@@ -129,9 +129,9 @@ def _publish(
     title: str,
     packages: tuple[str, ...],
     tables: dict[str, Table],
-    hourly_days: int,
+    **reading: int,
 ) -> dg.MaterializeResult:
-    """Forecast every metric by one model and publish the result."""
+    """Forecast every metric by one model and publish the result; `reading` goes to ``load_series``."""
     import pyarrow.parquet as pq
 
     from analytics_assets.core.forecasts.inputs import load_series
@@ -147,7 +147,7 @@ def _publish(
             config.metrics,
             holidays=config.holidays,
             origins=config.origins,
-            hourly_days=hourly_days,
+            **reading,
         )
         empty_folder(staged)
 
@@ -217,7 +217,6 @@ def prophet_forecast(
         title="Forecast by Prophet",
         packages=("prophet", "holidays", "numpy", "pandas"),
         tables=PROPHET_TABLES,
-        hourly_days=56,
     )
 
 

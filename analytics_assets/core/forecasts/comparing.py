@@ -144,7 +144,7 @@ def compare(lake: Lake, truth: Mapping[dt.date, float] | None) -> Compared:
     forecasts = [row for found in models.values() for row in found.forecasts if row["fallback_reason"] is None]
     forecasts += [row for ways in simple.values() for way in ways.values() for row in forecast_rows(way)]
     years = sorted({year for found in models.values() for year in found.metrics["input_years"]})
-    found_days = _surprises(lake, years, {**pasts}, models, champions)
+    found_days = _surprises(lake, years, pasts, models, champions)
     return Compared(
         arrow(judged, FORECAST_LEADERBOARD),
         arrow({(r["metric"], r["model"], r["horizon"]): r for r in forecasts}.values(), FORECASTS),

@@ -90,6 +90,11 @@ class Calibration:
             found.append(tuple(own))
         return cls(tuple(found))
 
+    @classmethod
+    def without_horizon(cls, scores: Floats) -> Calibration:
+        """From scores that belong to no step ahead: the same quantile for every step."""
+        return cls(tuple((conformal_quantile(scores, level),) * (len(GROUP_STEPS) + 1) for level in LEVELS))
+
     def bands(self, scale: Scale, prediction: Prediction) -> list[tuple[Floats, Floats]]:
         """Low and high ends by level; NaN where a level is withheld."""
         group = np.searchsorted(np.array(GROUP_STEPS), np.arange(len(prediction.mean)), side="right")

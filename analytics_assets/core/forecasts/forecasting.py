@@ -23,7 +23,7 @@ from analytics_assets.core.forecasts.backtest import (
     calibration,
 )
 from analytics_assets.core.forecasts.baselines import SEASONAL_NAIVE, seasonal_naive
-from analytics_assets.core.forecasts.conformal import LEVELS, MIN_SPREAD, conformal_quantile
+from analytics_assets.core.forecasts.conformal import MIN_SPREAD, Calibration
 from analytics_assets.core.forecasts.plan import ORIGINS, Plan, plan
 from analytics_assets.core.forecasts.prediction import Fitted, Prediction
 from analytics_assets.core.forecasts.scale_choice import choose_scale
@@ -124,17 +124,7 @@ def _without_model(series: Series, reason: str) -> SeriesForecast:
     prediction = forecaster.predict(steps)
     known = series.values[~np.isnan(series.values)]
     scores = _inner_scores(series, scale, prediction, seasonal=name == SEASONAL_NAIVE)
-    bands: Bands = []
-    for level in LEVELS:
-        quantile = conformal_quantile(scores, level)
-        reach = np.full(steps, np.nan) if quantile is None else quantile * np.maximum(prediction.spread, MIN_SPREAD)
-        low, high = prediction.centre - reach, prediction.centre + reach
-        bands.append(
-            (
-                np.where(np.isnan(low), np.nan, scale.back(np.nan_to_num(low))),
-                np.where(np.isnan(high), np.nan, scale.back(np.nan_to_num(high))),
-            )
-        )
+    bands = Calibration.without_horizon(scores).bands(scale, prediction)
     if not len(known):
         nothing = np.full(steps, np.nan)
         prediction = Prediction(nothing, nothing, nothing)
@@ -154,12 +144,9 @@ def _inner_scores(series: Series, scale: Scale, prediction: Prediction, *, seaso
     return np.asarray(np.abs(errors[~np.isnan(errors)]) / max(float(prediction.spread[0]), MIN_SPREAD))
 
 
-YEARLY_FROM_DAYS = prophet_model.YEARLY_FROM_DAYS
-
-
 def yearly_season(series: Series) -> bool:
     """Whether a yearly season can be learned already at the first judged origin; else it could not be judged."""
-    return series.frequency == "D" and len(series) >= YEARLY_FROM_DAYS
+    return series.frequency == "D" and len(series) >= prophet_model.YEARLY_FROM_DAYS
 
 
 def prophet(*, priors: tuple[float, ...], holidays: bool, seed: int) -> Prepare:
