@@ -85,18 +85,26 @@ def spark() -> Iterator[object]:
     resource.stop()
 
 
-def run_analytics(*arguments: str, data_dir: Path, timeout: int = 1_700) -> subprocess.CompletedProcess[str]:
-    """Run the ``analytics`` command as a user would, on its own lake."""
+def run_as_user(
+    *command: str, data_dir: Path, timeout: int = 1_700, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user would, on its own lake, without the settings of the tests."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "DAGSTER_"))}
     return subprocess.run(
-        [sys.executable, "-m", "analytics_assets.cli.main", *arguments],
-        env={**environment, "ANALYTICS_DATA_DIR": str(data_dir), "COLUMNS": "200"},
+        command,
+        env={**environment, "ANALYTICS_DATA_DIR": str(data_dir), "COLUMNS": "200", **variables},
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
     )
+
+
+def run_analytics(*arguments: str, data_dir: Path, timeout: int = 1_700) -> subprocess.CompletedProcess[str]:
+    """Run the ``analytics`` command."""
+    command = (sys.executable, "-m", "analytics_assets.cli.main", *arguments)
+    return run_as_user(*command, data_dir=data_dir, timeout=timeout)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Put here: the assets of Prophet, ARIMA and their leaderboard. Keep out: what the
 """
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -24,25 +25,16 @@ from analytics_assets.core.lake import Lake
 from analytics_assets.metadata import attributes, column_schema, failing_clearly, file_metadata, pictures, preview
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import (
-    FORECAST_ANOMALIES,
-    FORECAST_BACKTEST,
-    FORECAST_CAUSES,
-    FORECAST_COMPONENTS,
-    FORECAST_CYCLES,
-    FORECAST_HISTORY,
     FORECAST_LEADERBOARD,
+    FORECAST_METRICS,
+    FORECAST_TABLES,
     FORECASTS,
-    Table,
+    HOURLY_METRIC,
 )
 
 if TYPE_CHECKING:
     from analytics_assets.core.forecasts.training import Way
 
-METRICS = ("events", "sessions", "actors", "mean_session_seconds", "mean_latency_ms")
-HOURLY = "events_per_hour"
-PROPHET_TABLES = {"backtest": FORECAST_BACKTEST, "history": FORECAST_HISTORY, "components": FORECAST_COMPONENTS}
-ARIMA_TABLES = {"backtest": FORECAST_BACKTEST, "history": FORECAST_HISTORY, "cycles": FORECAST_CYCLES}
-LEADERBOARD_TABLES = {"forecast": FORECASTS, "anomalies": FORECAST_ANOMALIES, "causes": FORECAST_CAUSES}
 SHOWN_COLUMNS = ["metric", "horizon", "model", "rank", "mae", "relative_mae", "mase", "coverage80", "coverage95"]
 
 
@@ -50,7 +42,8 @@ class ForecastConfig(dg.Config):
     """Settings that both forecasting models share."""
 
     metrics: list[str] = Field(
-        default=list(METRICS), description="Columns of daily_metrics to forecast; for ARIMA also events_per_hour."
+        default=list(FORECAST_METRICS),
+        description="Columns of daily_metrics to forecast; for ARIMA also events_per_hour.",
     )
     origins: int = Field(
         default=12,
@@ -75,7 +68,7 @@ class ForecastConfig(dg.Config):
     @classmethod
     def known_metrics(cls) -> tuple[str, ...]:
         """Metrics that the model can forecast."""
-        return METRICS
+        return tuple(FORECAST_METRICS)
 
 
 class ProphetConfig(ForecastConfig):
@@ -98,7 +91,8 @@ class ArimaConfig(ForecastConfig):
     """Settings of ARIMA."""
 
     metrics: list[str] = Field(
-        default=[*METRICS, HOURLY], description="Columns of daily_metrics to forecast, and events_per_hour."
+        default=[*FORECAST_METRICS, HOURLY_METRIC],
+        description="Columns of daily_metrics to forecast, and events_per_hour.",
     )
     max_lags: int = Field(default=3, ge=0, le=5, description="Largest p and q that are tried.")
     hourly_days: int = Field(
@@ -108,16 +102,21 @@ class ArimaConfig(ForecastConfig):
     @classmethod
     def known_metrics(cls) -> tuple[str, ...]:
         """Metrics that the model can forecast."""
-        return (*METRICS, HOURLY)
+        return (*FORECAST_METRICS, HOURLY_METRIC)
 
 
-def _check_specs(asset: str, tables: dict[str, Table]) -> list[dg.AssetCheckSpec]:
-    return [
-        schema_check_spec(asset, FORECASTS),
-        *(schema_check_spec(asset, table, name=f"{file}_schema") for file, table in tables.items()),
-        beats_naive_check_spec(asset),
-        coverage_check_spec(asset),
-    ]
+def _schema_check_specs(asset: str) -> list[dg.AssetCheckSpec]:
+    tables = FORECAST_TABLES[asset].items()
+    return [schema_check_spec(asset, table, name=f"{file}_schema") for file, table in tables]
+
+
+def _check_schemas(asset: str, folder: Path) -> list[dg.AssetCheckResult]:
+    tables = FORECAST_TABLES[asset].items()
+    return [check_schema(asset, table, folder / f"{file}.parquet", name=f"{file}_schema") for file, table in tables]
+
+
+def _model_check_specs(asset: str) -> list[dg.AssetCheckSpec]:
+    return [*_schema_check_specs(asset), beats_naive_check_spec(asset), coverage_check_spec(asset)]
 
 
 def _publish(
@@ -128,7 +127,6 @@ def _publish(
     way: "Way",
     title: str,
     packages: tuple[str, ...],
-    tables: dict[str, Table],
     **reading: int,
 ) -> dg.MaterializeResult:
     """Forecast every metric by one model and publish the result; `reading` goes to ``load_series``."""
@@ -179,15 +177,7 @@ def _publish(
             "folder": dg.MetadataValue.path(str(folder)),
             **pictures(drawn),
         },
-        check_results=[
-            check_schema(way.name, FORECASTS, forecast),
-            *(
-                check_schema(way.name, table, folder / f"{file}.parquet", name=f"{file}_schema")
-                for file, table in tables.items()
-            ),
-            check_beats_naive(found),
-            check_coverage(found),
-        ],
+        check_results=[*_check_schemas(way.name, folder), check_beats_naive(found), check_coverage(found)],
     )
 
 
@@ -199,7 +189,7 @@ DEPS = ["daily_metrics", "clean_events", "sessions"]
     deps=DEPS,
     code_version="1",
     pool="training",
-    check_specs=_check_specs("prophet_forecast", PROPHET_TABLES),
+    check_specs=_model_check_specs("prophet_forecast"),
     **attributes(column_schema(FORECASTS), layer="model", kinds={"prophet", "parquet"}),
 )
 def prophet_forecast(
@@ -216,7 +206,6 @@ def prophet_forecast(
         way=ProphetWay(tuple(config.changepoint_priors), config.holidays, config.seed),
         title="Forecast by Prophet",
         packages=("prophet", "holidays", "numpy", "pandas"),
-        tables=PROPHET_TABLES,
     )
 
 
@@ -225,7 +214,7 @@ def prophet_forecast(
     deps=DEPS,
     code_version="1",
     pool="training",
-    check_specs=_check_specs("arima_forecast", ARIMA_TABLES),
+    check_specs=_model_check_specs("arima_forecast"),
     **attributes(column_schema(FORECASTS), layer="model", kinds={"statsmodels", "parquet"}),
 )
 def arima_forecast(context: dg.AssetExecutionContext, lake: LakeResource, config: ArimaConfig) -> dg.MaterializeResult:
@@ -240,7 +229,6 @@ def arima_forecast(context: dg.AssetExecutionContext, lake: LakeResource, config
         way=ArimaWay(config.max_lags, config.holidays),
         title="Forecast by ARIMA",
         packages=("statsmodels", "holidays", "numpy", "scipy"),
-        tables=ARIMA_TABLES,
         hourly_days=config.hourly_days,
     )
 
@@ -251,10 +239,7 @@ def arima_forecast(context: dg.AssetExecutionContext, lake: LakeResource, config
     code_version="1",
     check_specs=[
         schema_check_spec("forecast_leaderboard", FORECAST_LEADERBOARD),
-        *(
-            schema_check_spec("forecast_leaderboard", table, name=f"{file}_schema")
-            for file, table in LEADERBOARD_TABLES.items()
-        ),
+        *_schema_check_specs("forecast_leaderboard"),
         *leaderboard_check_specs("forecast_leaderboard"),
     ],
     **attributes(column_schema(FORECAST_LEADERBOARD), layer="report", kinds={"parquet"}),
@@ -280,7 +265,7 @@ def forecast_leaderboard(context: dg.AssetExecutionContext, lake: LakeResource) 
             ("anomalies", compared.anomalies),
             ("causes", compared.causes),
         ):
-            write_table(staged / f"{name}.parquet", rows, LEADERBOARD_TABLES[name])
+            write_table(staged / f"{name}.parquet", rows, FORECAST_TABLES["forecast_leaderboard"][name])
         details: dict[str, Any] = {
             "champions": compared.champions,
             "best": compared.best,
@@ -307,10 +292,7 @@ def forecast_leaderboard(context: dg.AssetExecutionContext, lake: LakeResource) 
         },
         check_results=[
             check_schema("forecast_leaderboard", FORECAST_LEADERBOARD, path),
-            *(
-                check_schema("forecast_leaderboard", table, folder / f"{file}.parquet", name=f"{file}_schema")
-                for file, table in LEADERBOARD_TABLES.items()
-            ),
+            *_check_schemas("forecast_leaderboard", folder),
             check_same_series(compared.left_out),
             check_mase(rows),
         ],

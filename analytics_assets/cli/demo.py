@@ -23,6 +23,7 @@ from analytics_assets.cli.environment import prepare_dagster_home
 from analytics_assets.core.errors import PipelineError, explained_os_errors
 from analytics_assets.core.files import read_json, replace_folder
 from analytics_assets.core.lake import Lake
+from analytics_assets.schemas import SUMMARY_TABLES
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -129,8 +130,12 @@ def run_demo(lake: Lake, events: int) -> int:
     return 0 if outcome.success else 1
 
 
-def materialize(lake: Lake, years: list[str]) -> Outcome:
-    """Run the yearly job for each year, then the models and reports, with a progress display."""
+def materialize(lake: Lake, years: list[str], *, only_published: bool = False) -> Outcome:
+    """Run the yearly job for each year, then the models and reports, with a progress display.
+
+    With `only_published`, summaries, models and reports that the lake does not hold are left out: new figures replace
+    old ones, and nothing is computed that nobody asked for.
+    """
     with explained_os_errors(lake.root):
         prepare_dagster_home(lake)
     import dagster as dg
@@ -138,28 +143,47 @@ def materialize(lake: Lake, years: list[str]) -> Outcome:
     outcome = Outcome()
     with dg.DagsterInstance.get() as instance:
         for year in years:
-            _run(instance, outcome, f"Year {year}", _yearly_steps(), partial(_yearly, instance, year))
-        if outcome.success:
-            _run(instance, outcome, "Models and reports", _model_steps(), partial(_models, instance))
+            keys = [key for key in _keys("yearly_job") if not only_published or _stands(lake, year, key)]
+            _run(instance, outcome, f"Year {year}", _steps("yearly_job", keys), partial(_yearly, instance, year, keys))
+        keys = [key for key in _keys("models_job") if not only_published or _stands(lake, None, key)]
+        if outcome.success and keys:
+            launch = partial(_models, instance, keys)
+            _run(instance, outcome, "Models and reports", _steps("models_job", keys), launch)
     return outcome
 
 
-def _yearly_steps() -> int:
+def _keys(job: str) -> list[dg.AssetKey]:
+    """Assets that a job materializes."""
     from analytics_assets.definitions import defs
 
-    return len(defs.resolve_job_def("yearly_job").graph.node_dict)
+    return sorted(defs.resolve_job_def(job).asset_layer.executable_asset_keys)
 
 
-def _model_steps() -> int:
-    return len(models_job_definition().graph.node_dict)
+def _steps(job: str, keys: list[dg.AssetKey]) -> int:
+    from analytics_assets.definitions import defs
+
+    return len(defs.resolve_job_def(job).get_subset(asset_selection=set(keys)).graph.node_dict)
 
 
-def _yearly(instance: dg.DagsterInstance, year: str, tags: dict[str, str]) -> bool:
+def _stands(lake: Lake, year: str | None, key: dg.AssetKey) -> bool:
+    """Whether an asset is to be computed anew: chunks and features always are, the others where they are published."""
+    name = key.to_user_string()
+    if year is not None:
+        return name not in {table.name for table in SUMMARY_TABLES} or lake.summary(year, name).is_file()
+    return lake.analysis_results().is_file() if name == "analysis_results" else lake.model(name).is_dir()
+
+
+def _yearly(instance: dg.DagsterInstance, year: str, keys: list[dg.AssetKey], tags: dict[str, str]) -> bool:
     from analytics_assets.definitions import defs
 
     job = defs.resolve_job_def("yearly_job")
     result = job.execute_in_process(
-        instance=instance, partition_key=year, tags=tags, run_config=QUIET, raise_on_error=False
+        instance=instance,
+        partition_key=year,
+        asset_selection=keys,
+        tags=tags,
+        run_config=QUIET,
+        raise_on_error=False,
     )
     return result.success
 
@@ -171,12 +195,14 @@ def models_job_definition() -> dg.JobDefinition:
     return defs.resolve_job_def("models_job")
 
 
-def _models(instance: dg.DagsterInstance, tags: dict[str, str]) -> bool:
+def _models(instance: dg.DagsterInstance, keys: list[dg.AssetKey], tags: dict[str, str]) -> bool:
     """Run the models job with each model in a process of its own."""
     import dagster as dg
 
     job = dg.reconstructable(models_job_definition)
-    with dg.execute_job(job, instance=instance, tags=tags, run_config=QUIET, raise_on_error=False) as result:
+    with dg.execute_job(
+        job, instance=instance, asset_selection=keys, tags=tags, run_config=QUIET, raise_on_error=False
+    ) as result:
         return result.success
 
 

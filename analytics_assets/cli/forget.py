@@ -20,7 +20,7 @@ def forget_user(lake: Lake, user: str) -> int:
     def refresh(years: list[str]) -> None:
         from analytics_assets.cli.demo import materialize
 
-        outcome = materialize(lake, years)
+        outcome = materialize(lake, years, only_published=True)
         if not outcome.success:
             raise PipelineError(
                 lake.root,

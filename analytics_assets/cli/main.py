@@ -114,7 +114,9 @@ def quarantine_export(year: str, file: Path, reason: str | None) -> None:
 @quarantine.command("replay")
 @click.argument("year")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--tables/--no-tables", default=True, help="Recompute the year's tables and the models afterwards.")
+@click.option(
+    "--tables/--no-tables", default=True, help="Recompute the year's tables and the published models afterwards."
+)
 def quarantine_replay(year: str, file: Path, tables: bool) -> None:
     """Load the corrected records of FILE into YEAR, each exactly once however often it is handed in."""
     from analytics_assets.cli.quarantine import replay

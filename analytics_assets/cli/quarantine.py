@@ -70,5 +70,5 @@ def replay(lake: Lake, year: str, file: Path, *, tables: bool) -> int:
     if done.applied and tables and lake.feature("clean_events", year).is_file():
         from analytics_assets.cli.demo import materialize
 
-        return 0 if materialize(lake, [year]).success else 1
+        return 0 if materialize(lake, [year], only_published=True).success else 1
     return 0

@@ -37,7 +37,10 @@ from analytics_assets.schemas.forecasts import (
     FORECAST_CYCLES,
     FORECAST_HISTORY,
     FORECAST_LEADERBOARD,
+    FORECAST_METRICS,
+    FORECAST_TABLES,
     FORECASTS,
+    HOURLY_METRIC,
 )
 from analytics_assets.schemas.hmm import HMM_EMISSIONS, HMM_STATE_HOURS, HMM_STATES, HMM_TRANSITIONS
 from analytics_assets.schemas.leaderboard import NEXT_EVENT_LEADERBOARD
@@ -138,10 +141,13 @@ __all__ = [
     "FORECAST_CYCLES",
     "FORECAST_HISTORY",
     "FORECAST_LEADERBOARD",
+    "FORECAST_METRICS",
+    "FORECAST_TABLES",
     "HMM_EMISSIONS",
     "HMM_STATES",
     "HMM_STATE_HOURS",
     "HMM_TRANSITIONS",
+    "HOURLY_METRIC",
     "KMEANS_ASSIGNMENTS",
     "KMEANS_CHOICES",
     "KMEANS_MOVES",

@@ -1,11 +1,23 @@
-"""Tables of forecasts.
+"""What is forecast, and the tables of forecasts.
 
-Put here: their columns. Keep out: how they are computed (``core/forecasts``).
+Put here: metrics, columns, files. Keep out: how they are computed (``core/forecasts``).
 """
 
 from __future__ import annotations
 
 from analytics_assets.schemas.columns import Column, Table, count, real, text, time
+
+FORECAST_METRICS: dict[str, str] = {
+    "events": "events",
+    "sessions": "sessions",
+    "actors": "actors",
+    "mean_session_seconds": "s",
+    "mean_latency_ms": "ms",
+}
+"""Columns of ``DAILY_METRICS`` that are forecast, with their units."""
+
+HOURLY_METRIC = "events_per_hour"
+"""Events by hour, which ARIMA forecasts for the next day."""
 
 _METRIC = text("metric", "Column of daily_metrics, or events_per_hour.", nullable=False)
 _MODEL = text("model", "Model, baseline, or the fallback that stands in for a model.", nullable=False)
@@ -187,3 +199,12 @@ FORECAST_CAUSES = Table(
     ),
     key=("metric", "date", "dimension", "value"),
 )
+
+_MODEL_TABLES = {"forecast": FORECASTS, "backtest": FORECAST_BACKTEST, "history": FORECAST_HISTORY}
+
+FORECAST_TABLES: dict[str, dict[str, Table]] = {
+    "prophet_forecast": {**_MODEL_TABLES, "components": FORECAST_COMPONENTS},
+    "arima_forecast": {**_MODEL_TABLES, "cycles": FORECAST_CYCLES},
+    "forecast_leaderboard": {"forecast": FORECASTS, "anomalies": FORECAST_ANOMALIES, "causes": FORECAST_CAUSES},
+}
+"""Tables in each asset's folder by file name; the leaderboard itself is in ``reports``."""

@@ -24,6 +24,7 @@ from analytics_assets.core.ingest.run import ingest_year
 from analytics_assets.core.lake import Lake
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.sample.generator import SampleConfig, write_sample
+from analytics_assets.schemas import FORECAST_METRICS, FORECAST_TABLES, HOURLY_METRIC
 from analytics_assets_tests.core.event_data import Records, ingest, publish_features
 
 ORIGINS = 13
@@ -167,14 +168,8 @@ def test_checks_and_files_of_the_models(
     prepared: Lake, trained: dict[str, dg.ExecuteInProcessResult], name: str
 ) -> None:
     found = checks(trained[name])
-    own = {"prophet_forecast": "components", "arima_forecast": "cycles"}[name]
-    tables = ("backtest", "history", own)
-    assert found.keys() == {
-        "matches_schema",
-        *(f"{table}_schema" for table in tables),
-        "beats_seasonal_naive",
-        "intervals_cover",
-    }
+    schemas = {f"{file}_schema" for file in FORECAST_TABLES[name]}
+    assert found.keys() == schemas | {"beats_seasonal_naive", "intervals_cover"}
     assert all(found[check].passed for check in found if check.endswith("schema"))
     naive, cover = found["beats_seasonal_naive"], found["intervals_cover"]
     assert naive.severity == cover.severity == dg.AssetCheckSeverity.WARN
@@ -184,7 +179,13 @@ def test_checks_and_files_of_the_models(
     shown = metadata(trained[name], name)
     assert any("data:image/png;base64," in str(value) for value in shown.values())
     files = {path.relative_to(prepared.model(name)).as_posix() for path in prepared.model(name).rglob("*.*")}
-    assert {"metrics.json", "cost.json", "card.md", "forecast.parquet", *(f"{t}.parquet" for t in tables)} <= files
+    assert {
+        "metrics.json",
+        "cost.json",
+        "card.md",
+        "forecast.parquet",
+        *(f"{t}.parquet" for t in FORECAST_TABLES[name]),
+    } <= files
     assert {f"series/{metric}.json" for metric in SETTINGS[name]["metrics"]} <= files
     assert {Path(file).suffix for file in files} == {".json", ".md", ".parquet", ".png"}, "never pickle"
 
@@ -196,7 +197,7 @@ def test_the_artefact_repeats_the_published_forecast(prepared: Lake, trained: An
     for metric in SETTINGS[name]["metrics"]:
         rows = sorted((row for row in published if row["metric"] == metric), key=lambda row: row["horizon"])
         again = LOADERS[name](folder / training.ARTEFACTS / f"{metric}.json").predict(len(rows))
-        assert len(rows) == (24 if metric == series.HOURLY else 30)
+        assert len(rows) == (24 if metric == HOURLY_METRIC else 30)
         np.testing.assert_allclose(again.mean, [row["mean"] for row in rows], rtol=1e-9, atol=1e-9)
 
 
@@ -263,8 +264,8 @@ def test_defaults_of_the_launchpad_are_those_of_the_models() -> None:
     assert arima.holidays == training.ArimaWay().holidays
     assert prophet.origins == arima.origins == plan.ORIGINS
     assert arima.hourly_days == series.HOURLY_DAYS == default(load_series, "hourly_days")
-    assert tuple(prophet.metrics) == assets.METRICS == tuple(series.DAILY)
-    assert arima.metrics == [*series.DAILY, series.HOURLY]
+    assert prophet.metrics == list(FORECAST_METRICS)
+    assert arima.metrics == [*FORECAST_METRICS, HOURLY_METRIC]
     for config in (assets.ProphetConfig, assets.ArimaConfig):
         assert all(field.description for field in config.model_fields.values())
 

@@ -12,6 +12,11 @@ from analytics_assets.core.lake import Lake
 from analytics_assets.core.privacy import Privacy
 from analytics_assets_tests.conftest import Demo, run_analytics
 
+ABSENT = ("hidden_markov_model", "lstm_next_event", "prophet_forecast", "arima_forecast", "forecast_leaderboard")
+"""Models that this analyst never trained: the command must not train them either."""
+SUMMARIES = {"spark_dataset_overview", "spark_device_usage"}
+"""The only summaries that the analyst ever asked for."""
+
 
 def files_that_name(lake: Lake, text: str) -> list[str]:
     """Files beside the raw ones and Dagster's history that hold a text."""
@@ -31,6 +36,12 @@ def test_a_person_is_gone_from_every_table(demo: Demo, tmp_path: Path, monkeypat
     monkeypatch.delenv("ANALYTICS_PII_KEY")  # the demo used the key of its lake
     lake = Lake(tmp_path / "lake")
     shutil.copytree(demo.lake.root, lake.root)
+    for model in ABSENT:
+        shutil.rmtree(lake.model(model))
+    summaries = lake.root / "summaries"
+    for path in summaries.rglob("*.parquet"):
+        if path.stem not in SUMMARIES:
+            path.unlink()
     truth = json.loads(lake.sample_truth().read_bytes())
     person = next(user for user in truth["users"].values() if user["user_id"] is not None)
     shown = Privacy.of(lake).shown("user_id", person["user_id"])
@@ -48,6 +59,9 @@ def test_a_person_is_gone_from_every_table(demo: Demo, tmp_path: Path, monkeypat
     assert files_that_name(lake, person["user_id"]) == []
     left = files_that_name(lake, shown)
     assert left == ["privacy/suppressed.json", *(f"privacy/receipts/{path.name}" for path in lake.receipts().iterdir())]
+    assert (lake.model("xgboost_next_event") / "metrics.json").is_file()
+    assert not any(lake.model(model).exists() for model in ABSENT)
+    assert {path.stem for path in summaries.rglob("*.parquet")} == SUMMARIES
     again = run_analytics("forget", person["user_id"], "--yes", data_dir=lake.root)
     assert again.returncode == 0, again.stdout + again.stderr
     _, second = sorted(lake.receipts().iterdir())

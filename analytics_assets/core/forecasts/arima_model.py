@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from analytics_assets.core.files import write_json
-from analytics_assets.core.forecasts.backtest import CANNOT_ESTIMATE, choice_error
+from analytics_assets.core.forecasts.backtest import CANNOT_ESTIMATE, choice_error, shown_error
 from analytics_assets.core.forecasts.prediction import Prediction
 from analytics_assets.core.forecasts.scales import Scale, ScaleName
 from analytics_assets.core.forecasts.series import DAY_HOURS, WEEK, WEEK_HOURS, Floats, Series
@@ -347,7 +347,7 @@ def choose(
         )
         for c in candidates
     ]
-    shown = [{**asdict(c), "error": error} for c, error in zip(candidates, errors, strict=True)]
+    shown = [{**asdict(c), "error": shown_error(error)} for c, error in zip(candidates, errors, strict=True)]
     return candidates[int(np.argmin(errors))], {**tests, "candidates": shown}
 
 

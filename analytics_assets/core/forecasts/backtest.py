@@ -18,8 +18,8 @@ from analytics_assets.core.forecasts.scales import Scale
 from analytics_assets.core.forecasts.series import Dates, Floats, Series
 
 FitSeries = Callable[[Series], Fitted]
-CANNOT_ESTIMATE = (ValueError, ArithmeticError, np.linalg.LinAlgError)
-"""What numerical libraries raise when data cannot be fitted with given settings."""
+CANNOT_ESTIMATE = (ValueError, ArithmeticError, np.linalg.LinAlgError, RuntimeError)
+"""What numerical libraries raise when data cannot be fitted with given settings; Prophet's optimizer the last."""
 
 Bands = list[tuple[Floats, Floats]]
 
@@ -137,3 +137,8 @@ def choice_error(series: Series, scale: Scale, origins: Sequence[int], centre: C
         if known.any():
             errors.append(mean_absolute_error(actual[known], medians[: len(actual)][known]))
     return float(np.mean(errors)) if errors else float("inf")
+
+
+def shown_error(error: float) -> float | None:
+    """A choice's error as it is published; None where fitting failed."""
+    return error if np.isfinite(error) else None

@@ -19,11 +19,11 @@ from analytics_assets.core.forecasts.anomalies import anomalies, explained
 from analytics_assets.core.forecasts.backtest import Past
 from analytics_assets.core.forecasts.leaderboard import MODELS, baseline_forecasts, best, champion_of, judge
 from analytics_assets.core.forecasts.scales import Scale
-from analytics_assets.core.forecasts.series import HOURLY, Series
+from analytics_assets.core.forecasts.series import Series
 from analytics_assets.core.forecasts.tables import Row, arrow, forecast_rows, read_history, read_origins
-from analytics_assets.core.forecasts.threads import one_thread
 from analytics_assets.core.lake import Lake
-from analytics_assets.schemas import FORECAST_ANOMALIES, FORECAST_CAUSES, FORECAST_LEADERBOARD, FORECASTS
+from analytics_assets.core.threads import one_thread
+from analytics_assets.schemas import FORECAST_ANOMALIES, FORECAST_CAUSES, FORECAST_LEADERBOARD, FORECASTS, HOURLY_METRIC
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -167,7 +167,7 @@ def _surprises(
     days: list[Row] = []
     series: dict[str, Series] = {}
     for metric, champion in champions.items():
-        if champion is None or metric == HOURLY:
+        if champion is None or metric == HOURLY_METRIC:
             continue
         past = models[champion].pasts[metric] if champion in models else baselines[metric][champion]
         series[metric] = past.series

@@ -150,7 +150,9 @@ def yearly_season(series: Series) -> bool:
 
 
 def prophet(*, priors: tuple[float, ...], holidays: bool, seed: int) -> Prepare:
-    """Prophet with its prior and holidays chosen."""
+    """Prophet with its prior and holidays chosen; on a cut where it finds no optimum, the seasonal naive forecast: the
+    notes name the cuts.
+    """
 
     def prepare(known: Series, scale: Scale, cuts: Plan) -> tuple[FitSeries, dict[str, Any]]:
         settings, tried = prophet_model.choose(
@@ -163,7 +165,16 @@ def prophet(*, priors: tuple[float, ...], holidays: bool, seed: int) -> Prepare:
             yearly=yearly_season(known),
             seed=seed,
         )
-        return lambda series: prophet_model.fit(series, scale, settings), {"settings": vars(settings), "tried": tried}
+        replaced: dict[str, str] = {}
+
+        def fit(series: Series) -> Fitted:
+            try:
+                return prophet_model.fit(series, scale, settings)
+            except CANNOT_ESTIMATE:
+                replaced[_last_step(series)] = SEASONAL_NAIVE
+                return seasonal_naive(series, scale)
+
+        return fit, {"settings": vars(settings), "tried": tried, "replaced_at": replaced}
 
     return prepare
 
@@ -187,18 +198,21 @@ def arima(*, max_lags: int, holidays: bool) -> Prepare:
         replaced: dict[str, str] = {}
 
         def fit(series: Series) -> Fitted:
-            last = str(series.times(len(series) - 1, len(series))[0])
             for tried in (settings, simpler):
                 try:
                     return arima_model.fit(series, scale, tried)
                 except CANNOT_ESTIMATE:
-                    replaced[last] = "simpler order" if tried is settings else "seasonal naive"
+                    replaced[_last_step(series)] = "ARIMA(0,1,1)" if tried is settings else SEASONAL_NAIVE
             return seasonal_naive(series, scale)
 
         described = arima_model.described(settings, known.season)
         return fit, {"model": described, "settings": vars(settings), **notes, "replaced_at": replaced}
 
     return prepare
+
+
+def _last_step(series: Series) -> str:
+    return str(series.times(len(series) - 1, len(series))[0])
 
 
 def plain(fit: Callable[[Series, Scale], Fitted]) -> Prepare:

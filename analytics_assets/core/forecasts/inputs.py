@@ -11,7 +11,6 @@ from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.features.engine import open_engine
 from analytics_assets.core.forecasts.forecasting import plan_of
 from analytics_assets.core.forecasts.series import (
-    HOURLY,
     HOURLY_DAYS,
     NO_HOLIDAYS,
     Series,
@@ -23,6 +22,7 @@ from analytics_assets.core.forecasts.series import (
     last_complete_day,
 )
 from analytics_assets.core.lake import Lake
+from analytics_assets.schemas import HOURLY_METRIC
 
 LEAST_SHARE = 0.05
 """Countries with fewer events cannot move a total by more than noise does."""
@@ -64,9 +64,9 @@ def load_series(
             until = longest.times(cuts.judging[0], cuts.judging[0] + 1)[0].astype(object) if cuts else last
             shares = country_shares(engine, events, until, LEAST_SHARE)
             calendar = holiday_shares(shares, range(min(rows).year, last.year + 2))
-        daily = [metric for metric in metrics if metric != HOURLY]
+        daily = [metric for metric in metrics if metric != HOURLY_METRIC]
         found = daily_series(rows, last, metrics=daily, holidays=calendar)
-        if HOURLY in metrics:
+        if HOURLY_METRIC in metrics:
             known = [day for day in rows if day <= last]
             found.append(hourly_series(engine, events, last, days=hourly_days, holidays=calendar, known=known))
     return found

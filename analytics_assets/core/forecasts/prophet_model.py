@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analytics_assets.core.files import write_json
-from analytics_assets.core.forecasts.backtest import choice_error
+from analytics_assets.core.forecasts.backtest import choice_error, shown_error
 from analytics_assets.core.forecasts.prediction import Prediction
 from analytics_assets.core.forecasts.scales import Scale, ScaleName
 from analytics_assets.core.forecasts.series import Floats, Series
@@ -225,7 +225,8 @@ def choose(
     Returns
     -------
     settings, tried
-        `tried` holds each candidate with its ``error``, the mean absolute error on the scale.
+        `tried` holds each candidate with its ``error``, the mean absolute error on the scale; None when it could not be
+        estimated.
     """
     middle = sorted(priors)[len(priors) // 2]
     if not origins:
@@ -237,7 +238,11 @@ def choose(
         for c in candidates
     ]
     tried = [
-        {"changepoint_prior": c.changepoint_prior, "holidays": c.holidays, "error": error}
+        {
+            "changepoint_prior": c.changepoint_prior,
+            "holidays": c.holidays,
+            "error": shown_error(error),
+        }
         for c, error in zip(candidates, errors, strict=True)
     ]
     return candidates[int(np.argmin(errors))], tried

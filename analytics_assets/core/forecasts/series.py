@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.core.features.engine import parquet
+from analytics_assets.schemas import FORECAST_METRICS, HOURLY_METRIC
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,16 +26,6 @@ Floats = NDArray[np.float64]
 Dates = NDArray[np.datetime64]
 Frequency = Literal["D", "h"]
 
-DAILY: dict[str, str] = {
-    "events": "events",
-    "sessions": "sessions",
-    "actors": "actors",
-    "mean_session_seconds": "s",
-    "mean_latency_ms": "ms",
-}
-"""Columns of ``DAILY_METRICS`` that are forecast, with their units."""
-
-HOURLY = "events_per_hour"
 HOURLY_DAYS = 56
 """Days of hourly history: eight of every hour of the week, and recent enough for the next day."""
 
@@ -124,7 +115,7 @@ def daily_rows(
     """
     from analytics_assets.core.features.tables import daily_metrics
 
-    columns = ", ".join(DAILY)
+    columns = ", ".join(FORECAST_METRICS)
     years = sorted(daily)
     inside = f"year(date) IN ({', '.join(years)})"
     rows = f"(SELECT date, {columns} FROM {parquet(list(daily.values()))} WHERE {inside})"
@@ -139,7 +130,7 @@ def daily_rows(
             f"UNION ALL SELECT date, {columns} FROM ({anew}) WHERE {inside} AND date IN {repeated})"
         )
     found = engine.execute(f"SELECT date, {columns} FROM {rows} ORDER BY date").fetchall()
-    return {date: dict(zip(DAILY, values, strict=True)) for date, *values in found}
+    return {date: dict(zip(FORECAST_METRICS, values, strict=True)) for date, *values in found}
 
 
 def last_complete_day(engine: duckdb.DuckDBPyConnection, events: Sequence[Path], last: dt.date) -> dt.date:
@@ -153,7 +144,7 @@ def last_complete_day(engine: duckdb.DuckDBPyConnection, events: Sequence[Path],
 def daily_series(
     rows: Mapping[dt.date, Mapping[str, float | None]],
     last: dt.date,
-    metrics: Sequence[str] = tuple(DAILY),
+    metrics: Sequence[str] = tuple(FORECAST_METRICS),
     holidays: Mapping[dt.date, float] = NO_HOLIDAYS,
 ) -> list[Series]:
     """Series of `metrics` from the first date to `last` on a complete index; dates without a row are unknown."""
@@ -165,7 +156,10 @@ def daily_series(
         found = [rows.get(day, nothing).get(metric) for day in days]
         return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
 
-    return [Series(name, DAILY[name], np.datetime64(first, "D"), values(name), WEEK, holidays) for name in metrics]
+    return [
+        Series(name, FORECAST_METRICS[name], np.datetime64(first, "D"), values(name), WEEK, holidays)
+        for name in metrics
+    ]
 
 
 def hourly_series(
@@ -189,7 +183,7 @@ def hourly_series(
     for day in range(len(counts) // DAY_HOURS):
         if first + dt.timedelta(days=day) not in present:
             counts[day * DAY_HOURS : (day + 1) * DAY_HOURS] = np.nan
-    return Series(HOURLY, "events", start, counts, WEEK_HOURS, holidays)
+    return Series(HOURLY_METRIC, "events", start, counts, WEEK_HOURS, holidays)
 
 
 def country_shares(

@@ -17,13 +17,6 @@ from analytics_assets.core.forecasts.cycles import Cycle
 from analytics_assets.core.forecasts.forecasting import SeriesForecast
 from analytics_assets.core.forecasts.prediction import Prediction
 from analytics_assets.core.forecasts.series import WEEK, WEEK_HOURS, Dates, Floats, Series
-from analytics_assets.schemas import (
-    FORECAST_BACKTEST,
-    FORECAST_COMPONENTS,
-    FORECAST_CYCLES,
-    FORECAST_HISTORY,
-    FORECASTS,
-)
 from analytics_assets.schemas.columns import Table
 
 if TYPE_CHECKING:
@@ -186,17 +179,3 @@ def read_origins(rows: pa.Table, series: Series) -> list[Origin]:
             )
         )
     return found
-
-
-TABLES = {
-    "forecast": FORECASTS,
-    "backtest": FORECAST_BACKTEST,
-    "history": FORECAST_HISTORY,
-}
-"""Tables that every forecasting model publishes, by file name."""
-
-OWN_TABLES = {
-    "prophet_forecast": {"components": FORECAST_COMPONENTS},
-    "arima_forecast": {"cycles": FORECAST_CYCLES},
-}
-"""Tables of one model alone."""

@@ -35,8 +35,6 @@ from analytics_assets.core.forecasts.forecasting import (
 from analytics_assets.core.forecasts.leaderboard import measured
 from analytics_assets.core.forecasts.series import Series
 from analytics_assets.core.forecasts.tables import (
-    OWN_TABLES,
-    TABLES,
     Row,
     arrow,
     backtest_rows,
@@ -45,7 +43,8 @@ from analytics_assets.core.forecasts.tables import (
     forecast_rows,
     history_rows,
 )
-from analytics_assets.core.forecasts.threads import one_thread
+from analytics_assets.core.threads import one_thread
+from analytics_assets.schemas import FORECAST_TABLES
 
 ARTEFACTS = "series"
 """Folder of the artefacts below a model's folder: one JSON file per metric."""
@@ -224,8 +223,7 @@ def write_forecasts(
         "backtest": [row for one in trained for row in backtest_rows(one.found)],
         "history": [row for one in trained for row in history_rows(one.found.series)],
     }
-    declared = {**TABLES, **OWN_TABLES[way.name]}
-    for name, table in declared.items():
+    for name, table in FORECAST_TABLES[way.name].items():
         written = rows.get(name) or [row for one in trained for row in one.rows.get(name, [])]
         write_table(folder / f"{name}.parquet", arrow(written, table), table)
     drawn: dict[str, bytes] = {}

@@ -25,7 +25,6 @@ from analytics_assets.core.models.kmeans_choice import (
     choose,
     describe,
     nearest,
-    one_thread,
 )
 from analytics_assets.core.models.kmeans_features import (
     LOG_MEASURES,
@@ -36,6 +35,7 @@ from analytics_assets.core.models.kmeans_features import (
     natural_hour,
 )
 from analytics_assets.core.models.kmeans_profile import SAME, profiles, representatives, segment_names
+from analytics_assets.core.threads import one_thread
 
 if TYPE_CHECKING:
     import duckdb
@@ -367,7 +367,7 @@ def _final(points: Floats, choice: Choice, seed: int) -> tuple[Floats, list[floa
         from sklearn.cluster import KMeans
 
         # From the sample's centres, so that the segments stay those that were chosen.
-        with one_thread():
+        with one_thread("sklearn.cluster"):
             centres = KMeans(choice.chosen.k, init=centres, n_init=1, tol=0).fit(points).cluster_centers_
     sizes = np.bincount(nearest(points, centres)[0], minlength=len(centres))
     order = np.argsort(-sizes, kind="stable")

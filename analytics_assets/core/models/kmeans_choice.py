@@ -10,13 +10,14 @@ themselves, and with random data of the same kind.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from analytics_assets.core.threads import one_thread
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -125,17 +126,6 @@ class Choice:
         )
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Small matrices are clustered ten times faster by one thread than by two, and always alike."""
-    # sklearn's compiled code must be loaded before its threads can be limited.
-    import sklearn.cluster  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
-        yield
-
-
 def cluster(points: Floats, k: int, seed: int, restarts: int = RESTARTS) -> tuple[Floats, Ints]:
     """Centres, shape (k, columns), and labels of KMeans."""
     from sklearn.cluster import KMeans
@@ -222,7 +212,8 @@ def choose(points: Floats, max_segments: int, seed: int) -> Choice:
         raise ValueError("there must be at least one segment")
     if len(points) > SAMPLE:
         points = points[np.sort(np.random.default_rng(seed).choice(len(points), SAMPLE, replace=False))]
-    with one_thread():
+    # Small matrices are clustered ten times faster by one thread than by two, and always alike.
+    with one_thread("sklearn.cluster"):
         most = min(max_segments, _distinct(points), len(points) - 1)
         tried = [_tried(points, k, seed) for k in range(2, most + 1)]
         if not tried:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from analytics_assets.core.files import read_json, write_bytes, write_json
 from analytics_assets.core.models.sequences import Ints, Sequences
+from analytics_assets.core.threads import one_thread
 
 Reals = NDArray[np.float32]
 Codes = NDArray[np.int32]
@@ -212,10 +213,8 @@ class LstmModel:
 
     def distributions(self, sequences: Sequences) -> Reals:
         """See ``next_event.NextEventModel``; float32."""
-        from threadpoolctl import threadpool_limits
-
         # A step's product is small: handing it to several threads takes three times as long as one thread takes.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread():
             return self._distributions(sequences)
 
     def _distributions(self, sequences: Sequences) -> Reals:

@@ -37,6 +37,7 @@ from analytics_assets.core.models.markov_states import (
     stationary,
 )
 from analytics_assets.core.models.sequences import OTHER, Sequences
+from analytics_assets.core.threads import one_thread
 from analytics_assets.schemas.markov import MARKOV_GOALS, MARKOV_ORDERS, MARKOV_WHAT_IF
 
 if TYPE_CHECKING:
@@ -293,15 +294,13 @@ def analysis(
     ValueError
         There is no session, or a goal is not in the vocabulary.
     """
-    from threadpoolctl import threadpool_limits
-
     moves = Moves.of(sequences)
     unknown = [goal for goal in goals or () if goal not in sequences.vocabulary]
     if unknown:
         raise ValueError(f"goals that are no event types of the sessions: {', '.join(map(repr, unknown))}")
     wanted = list(dict.fromkeys(goals)) if goals else default_goals(moves)
     # Hundreds of small matrices: threads that wait for each other cost ten times what they share.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         figures, tables = _derived(
             sequences,
             moves,

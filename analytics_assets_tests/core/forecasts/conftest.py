@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from analytics_assets.core.forecasts.threads import one_thread
+from analytics_assets.core.threads import one_thread
 
 
 @pytest.fixture(autouse=True, scope="module")

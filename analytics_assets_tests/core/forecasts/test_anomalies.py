@@ -22,9 +22,9 @@ from analytics_assets.core.forecasts.anomalies import (
 from analytics_assets.core.forecasts.backtest import Past, backtest
 from analytics_assets.core.forecasts.baselines import phase_mean
 from analytics_assets.core.forecasts.forecasting import forecast_series, plain
-from analytics_assets.core.forecasts.series import DAILY, Series, daily_rows, daily_series
+from analytics_assets.core.forecasts.series import Series, daily_rows, daily_series
 from analytics_assets.core.forecasts.tables import arrow
-from analytics_assets.schemas import FORECAST_ANOMALIES, FORECAST_CAUSES
+from analytics_assets.schemas import FORECAST_ANOMALIES, FORECAST_CAUSES, FORECAST_METRICS
 from analytics_assets_tests.core.forecasts.series_data import LOG, START, Files, Fixed, deliver, event, make_series
 
 DAYS = 90
@@ -134,7 +134,7 @@ def test_rows_fit_their_tables_and_scores_beyond_the_band_exceed_1(surprises: tu
         assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("metric", DAILY)
+@pytest.mark.parametrize("metric", FORECAST_METRICS)
 def test_parts_of_a_day_add_up_to_its_value(metric: str, lake: Files, series: dict[str, Series]) -> None:
     dates = [SPIKE, DROP, START]
     with duckdb.connect() as engine:

@@ -198,5 +198,17 @@ def test_an_order_that_cannot_be_estimated_is_replaced_and_named(monkeypatch: py
     series = planted(1, 70).series
     assert fit(series.until(60)).settings.order == (1, 0, 0)
     assert fit(series).settings.order == (0, 1, 1)
-    assert notes["replaced_at"] == {"2024-03-10": "simpler order"}
+    assert notes["replaced_at"] == {"2024-03-10": "ARIMA(0,1,1)"}
     assert notes["model"] == "ARIMA(1,0,0) + harmonics"
+
+
+def test_a_cut_on_which_prophet_finds_no_optimum_is_replaced_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(series: Series, *_settings: object) -> object:
+        raise RuntimeError("Error during optimization")
+
+    monkeypatch.setattr(prophet_model, "fit", fails)
+    series = planted(1, 70).series
+    fit, notes = prophet(priors=(0.05,), holidays=False, seed=1)(series, LOG, Plan(7, (50,), (60,)))
+    assert [tried["error"] for tried in notes["tried"]] == [None]
+    assert fit(series).predict(7).mean == pytest.approx(series.values[-7:])
+    assert notes["replaced_at"] == {"2024-03-10": "seasonal_naive"}

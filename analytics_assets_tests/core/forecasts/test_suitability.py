@@ -9,7 +9,8 @@ from analytics_assets.core.forecasts.baselines import seasonal_naive
 from analytics_assets.core.forecasts.forecasting import Prepare, SeriesForecast, arima, forecast_series, plain, prophet
 from analytics_assets.core.forecasts.series import Series
 from analytics_assets.core.forecasts.suitability import fallback, unsuitable
-from analytics_assets.core.forecasts.tables import TABLES, arrow, backtest_rows, forecast_rows, history_rows
+from analytics_assets.core.forecasts.tables import arrow, backtest_rows, forecast_rows, history_rows
+from analytics_assets.schemas import FORECAST_TABLES
 from analytics_assets_tests.core.forecasts.series_data import make_series, planted
 
 WAYS: dict[str, Prepare] = {
@@ -56,7 +57,7 @@ def test_an_unsuitable_series_has_a_reason_and_a_fallback(name: str, way: str) -
     assert all(row["mean"] >= 0 for row in rows)
     if first is not None:
         assert rows[0]["mean"] == pytest.approx(first)
-    assert arrow(rows, TABLES["forecast"]).num_rows == 30
+    assert arrow(rows, FORECAST_TABLES["prophet_forecast"]["forecast"]).num_rows == 30
 
 
 def test_a_fallback_states_the_levels_that_its_few_values_allow() -> None:
@@ -123,7 +124,7 @@ def test_odd_but_suitable_series_are_forecast(name: str, way: str) -> None:
     assert found.reason is None and found.model == way
     assert np.isfinite(found.prediction.mean).all() and (found.prediction.mean >= 0).all()
     assert len(backtest_rows(found)) == 8 * 7
-    assert arrow(backtest_rows(found), TABLES["backtest"]).num_rows == 8 * 7
+    assert arrow(backtest_rows(found), FORECAST_TABLES["prophet_forecast"]["backtest"]).num_rows == 8 * 7
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -20,9 +20,9 @@ from analytics_assets.core.forecasts.comparing import compare
 from analytics_assets.core.forecasts.forecasting import Prepare, SeriesForecast, plain
 from analytics_assets.core.forecasts.inputs import load_series
 from analytics_assets.core.forecasts.series import Series
-from analytics_assets.core.forecasts.tables import TABLES
 from analytics_assets.core.forecasts.training import ArimaWay, ProphetWay, Trained, train, write_forecasts
 from analytics_assets.core.lake import Lake
+from analytics_assets.schemas import FORECAST_TABLES
 from analytics_assets_tests.core.forecasts.series_data import deliver, event, make_series, planted
 
 RECORD = {"input_years": ["2024"], "raw_digests": {"a": "1"}, "config": {"origins": 3}}
@@ -73,7 +73,7 @@ def test_a_folder_is_complete_and_equal_in_every_run(way: Any, own: str, tmp_pat
     for name in names:
         if name != "cost.json":
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
-    for name, table in TABLES.items():
+    for name, table in FORECAST_TABLES[way.name].items():
         assert pq.read_schema(tmp_path / "one" / f"{name}.parquet").equals(table.arrow_schema())
     assert pq.read_table(tmp_path / "one" / f"{own}.parquet").num_rows > 0
     found = json.loads((tmp_path / "one" / "metrics.json").read_text(encoding="utf-8"))["metrics"]
@@ -142,7 +142,7 @@ def test_without_models_there_is_nothing_to_judge(lake: Lake) -> None:
 
 def test_linear_algebra_has_one_thread_also_where_scipy_was_not_loaded_before() -> None:
     code = (
-        "from analytics_assets.core.forecasts.threads import one_thread\n"
+        "from analytics_assets.core.threads import one_thread\n"
         "from threadpoolctl import threadpool_info\n"
         "with one_thread():\n"
         "    import scipy.linalg.cython_blas\n"
