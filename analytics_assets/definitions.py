@@ -27,7 +27,7 @@ from analytics_assets.jobs import models_job, yearly_job
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.resources.spark import SparkResource
 from analytics_assets.schedules import nightly
-from analytics_assets.sensors import models_after_year
+from analytics_assets.sensors import active_sensors
 
 
 def default_resources() -> dict[str, Any]:
@@ -55,7 +55,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         ),
         jobs=[yearly_job, models_job],
         schedules=[nightly],
-        sensors=[models_after_year],
+        sensors=active_sensors(),
         resources={**default_resources(), **(resource_overrides or {})},
     )
 

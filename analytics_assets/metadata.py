@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from analytics_assets.core.errors import PipelineError, explained_os_errors
+from analytics_assets.core.errors import PipelineError, explained_os_errors, is_transient
 from analytics_assets.schemas import Table
 
 if TYPE_CHECKING:
@@ -88,9 +88,16 @@ def file_metadata(path: Path) -> dict[str, Any]:
     return {"path": dg.MetadataValue.path(str(path)), "size_bytes": path.stat().st_size}
 
 
+RETRIES, RETRY_SECONDS = 2, 30
+"""Further attempts after a lost connection, and the pause before each: a mount or a Java process is back by then."""
+
+
 @contextlib.contextmanager
 def failing_clearly(place: Path) -> Iterator[None]:
-    """Turn errors that users can mend into a failure that names the place and the remedy, without retries."""
+    """Turn errors that users can mend into a failure that names the place and the remedy, without retries.
+
+    What passes by itself (`is_transient`) is tried again; any other error fails the step at once.
+    """
     try:
         with explained_os_errors(place):
             yield
@@ -100,3 +107,7 @@ def failing_clearly(place: Path) -> Iterator[None]:
             metadata={"place": error.place, "fact": error.fact, "remedy": error.remedy},
             allow_retries=False,
         ) from error
+    except Exception as error:
+        if is_transient(error):
+            raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_SECONDS) from error
+        raise

@@ -1,49 +1,49 @@
 """The nightly run.
 
-Put here: when the current year is asked for, and when there is nothing to do.
+Put here: when the current year is asked for. Keep out: what there is to do (``automation.py``).
 """
 
+from __future__ import annotations
+
+import os
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dagster as dg
 
+from analytics_assets.automation import Delivery, current_years, delivery
 from analytics_assets.core.errors import PipelineError
-from analytics_assets.core.ingest.digests import raw_digest
 from analytics_assets.core.lake import Lake
 from analytics_assets.jobs import yearly_job
 from analytics_assets.resources.lake import LakeResource
 
 NIGHTLY_CRON = "0 2 * * *"
-LAST_YEARLY_ASSETS = (
-    "spark_dataset_overview",
-    "spark_temporal_patterns",
-    "spark_session_behavior",
-    "spark_event_transitions",
-    "spark_geography",
-    "spark_device_usage",
-    "user_features",
-    "daily_metrics",
-    "data_quality",
-)
-"""Ends of the yearly graph: when all of them were made from a delivery, nothing of it is left to do."""
+TIMEZONE_VARIABLE = "ANALYTICS_TIMEZONE"
 
 
-def materialized_digests(instance: dg.DagsterInstance, year: str) -> set[str | None]:
-    """Digests of the raw files that the last assets of one year were made from; None where one was never made."""
-    digests: set[str | None] = set()
-    for name in LAST_YEARLY_ASSETS:
-        found = instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=dg.AssetKey(name), asset_partitions=[year]), limit=1
-        ).records
-        event = found[0].asset_materialization if found else None
-        entry = event.metadata.get("raw_digest") if event else None
-        digests.add(str(entry.value) if entry else None)
-    return digests
+def time_zone() -> str:
+    """Zone of the nightly clock: ``ANALYTICS_TIMEZONE``, else UTC.
+
+    Raises
+    ------
+    PipelineError
+        There is no such zone.
+    """
+    name = os.environ.get(TIMEZONE_VARIABLE) or "UTC"
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise PipelineError(
+            TIMEZONE_VARIABLE, f"there is no time zone {name!r}", "Use a name like Europe/Oslo."
+        ) from error
+    return name
 
 
-def nightly_decision(instance: dg.DagsterInstance, lake: Lake, now: datetime) -> dg.RunRequest | dg.SkipReason:
-    """Ask for the current year unless its files are the ones already materialized.
+def nightly_decision(instance: dg.DagsterInstance, lake: Lake, now: datetime) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for the current year, and in January for the last one, unless the files are the ones already materialized.
+
+    A year that fails is asked for again the next night, once.
 
     Parameters
     ----------
@@ -52,24 +52,42 @@ def nightly_decision(instance: dg.DagsterInstance, lake: Lake, now: datetime) ->
     lake : Lake
         Where the raw files lie.
     now : datetime
-        Time of the tick.
+        Time of the tick in the schedule's zone.
     """
-    year = str(now.year)
-    try:
-        digest = raw_digest(lake, year)
-    except PipelineError as error:
-        return dg.SkipReason(str(error))
-    if materialized_digests(instance, year) == {digest}:
-        return dg.SkipReason(f"raw/{year} is unchanged since it was materialized (digest {digest[:12]}).")
-    return dg.RunRequest(run_key=f"{year}-{digest}-{now:%Y-%m-%d}", partition_key=year)
+    found = [delivery(instance, lake, year) for year in current_years(now)]
+    for one in found:
+        _observe(instance, lake, one)
+    requests = [
+        dg.RunRequest(run_key=f"{one.year}-{one.digest}-{now:%Y-%m-%d}", partition_key=one.year)
+        for one in found
+        if not one.nothing_to_do
+    ]
+    return requests or dg.SkipReason(" ".join(one.nothing_to_do for one in found))
+
+
+def _observe(instance: dg.DagsterInstance, lake: Lake, found: Delivery) -> None:
+    """Record what lies in the year's folder, as observing the asset does, without a run."""
+    if found.digest:
+        instance.report_runless_asset_event(
+            dg.AssetObservation(
+                "raw_export",
+                partition=found.year,
+                metadata={
+                    "files": found.files,
+                    "folder": dg.MetadataValue.path(str(lake.raw(found.year))),
+                    "raw_digest": found.digest,
+                },
+                tags={"dagster/data_version": found.digest},
+            )
+        )
 
 
 @dg.schedule(
     job=yearly_job,
     cron_schedule=NIGHTLY_CRON,
-    execution_timezone="UTC",
+    execution_timezone=time_zone(),
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def nightly(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> dg.RunRequest | dg.SkipReason:
-    """Every night at 02:00: the current year, when its files have changed."""
+def nightly(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> list[dg.RunRequest] | dg.SkipReason:
+    """Every night at 02:00: the current year, when its files have changed; in early January also the year before."""
     return nightly_decision(context.instance, Lake(Path(lake.root)), context.scheduled_execution_time)

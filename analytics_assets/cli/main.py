@@ -136,5 +136,15 @@ def forget(user: str, yes: bool) -> None:
     sys.exit(forget_user(Lake.default(), user))
 
 
+@main.command()
+@click.option("--days", default=90, show_default=True, help="Runs that ended longer ago are removed.")
+@click.option("--dry-run", is_flag=True, help="Only say how many runs there are.")
+def prune(days: int, dry_run: bool) -> None:
+    """Remove old runs and their logs from Dagster's history; whatever the UI shows figures of stays."""
+    from analytics_assets.cli.history import prune as remove
+
+    remove(Lake.default(), days, dry=dry_run)
+
+
 if __name__ == "__main__":
     main()

@@ -103,6 +103,8 @@ def serve(lake: Lake, dagster_port: int, insights_port: int, processing_port: in
                 "Stop it, or choose another port (see analytics up --help).",
             )
     prepare_dagster_home(lake)
+    for run_id in _end_orphans():
+        click.echo(f"Run {run_id} was left behind by an earlier start and is marked as failed.")
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -135,6 +137,15 @@ def serve(lake: Lake, dagster_port: int, insights_port: int, processing_port: in
         return 0
     finally:
         _stop_all([process for _, process in running])
+
+
+def _end_orphans() -> list[str]:
+    import dagster as dg
+
+    from analytics_assets.cli.history import end_orphans
+
+    with dg.DagsterInstance.get() as instance:
+        return end_orphans(instance)
 
 
 def _stop_all(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -58,3 +58,22 @@ def explained_os_errors(place: str | Path) -> Iterator[None]:
             raise
         fact, remedy = known
         raise PipelineError(error.filename or place, fact, remedy) from error
+
+
+_PASSING = {
+    *(errno.EIO, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT),
+    *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN),
+}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same step may well succeed a little later: lost connections, and storage that was away.
+
+    Everything else comes again with the same input: wrong data, wrong settings, a full disk, a mistake in the code.
+    """
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    # Spark's Java process was lost; py4j need not be installed where no Spark runs.
+    if type(error).__name__ == "Py4JNetworkError":
+        return True
+    return isinstance(error, OSError) and error.errno in _PASSING

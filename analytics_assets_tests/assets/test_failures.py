@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -20,6 +21,7 @@ from analytics_assets.assets.next_event_models import (
 )
 from analytics_assets.assets.reports import analysis_results
 from analytics_assets.assets.segments import kmeans_segments
+from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.lake import Lake
 from analytics_assets.resources.lake import LakeResource
 
@@ -159,3 +161,32 @@ def test_a_malformed_record_is_quarantined_and_never_stops_the_run(lake: Lake) -
 def test_models_without_a_year_say_what_to_materialize(lake: Lake, asset: dg.AssetsDefinition) -> None:
     result = dg.materialize([asset], resources={"lake": LakeResource(root=str(lake.root))}, raise_on_error=False)
     assert "Materialize at least one year" in failure_text(result)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (ConnectionResetError("lost"), 3),
+        (OSError(errno.ESTALE, "stale handle"), 3),
+        (TimeoutError(), 3),
+        (OSError(errno.ENOSPC, "full"), 1),
+        (ValueError("a mistake"), 1),
+        (PipelineError("here", "wrong", "Mend it."), 1),
+    ],
+)
+def test_only_what_passes_by_itself_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, attempts: int
+) -> None:
+    from analytics_assets import metadata
+
+    monkeypatch.setattr(metadata, "RETRY_SECONDS", 0)
+    tried = []
+
+    @dg.asset
+    def flaky() -> None:
+        tried.append(1)
+        with metadata.failing_clearly(Path("here")):
+            raise error
+
+    assert not dg.materialize([flaky], raise_on_error=False).success
+    assert len(tried) == attempts
