@@ -45,6 +45,9 @@ class ForecastConfig(dg.Config):
         default=list(FORECAST_METRICS),
         description="Columns of daily_metrics to forecast; for ARIMA also events_per_hour.",
     )
+    years: list[str] = Field(
+        default=[], description="Years to learn from; none named: every complete one that is materialized."
+    )
     origins: int = Field(
         default=12,
         ge=1,
@@ -138,7 +141,7 @@ def _publish(
 
     folder, staged, started = lake.model(way.name), lake.staging() / f"model-{way.name}", time.perf_counter()
     with failing_clearly(folder):
-        years = input_years(lake, ["clean_events", "sessions", "daily_metrics"])
+        years = input_years(lake, ["clean_events", "sessions", "daily_metrics"], config.years)
         series = load_series(
             lake,
             years,

@@ -4,6 +4,7 @@ Put here: assets that read ``raw/``. Keep out: parsing (``core/ingest``).
 """
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -28,6 +29,10 @@ RAW_FIELDS = dict.fromkeys(sorted(SOURCE_FIELDS), "Delivered, not carried into t
     column.name: column.description for column in EVENT_CHUNKS.columns
 }
 """Keys of a delivered record with their meaning."""
+
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=4), warn_window=timedelta(days=2))
+"""A source that delivers daily may miss a weekend. This looks at the asset, not at a year: a check of ``data_quality``
+looks at the age of the newest event."""
 
 LOG_EVERY_SECONDS = 5.0
 """Time between two log lines: a year of gigabytes gives some dozens."""
@@ -69,6 +74,7 @@ def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Obse
     deps=["raw_export"],
     partitions_def=event_years,
     backfill_policy=dg.BackfillPolicy.multi_run(1),
+    freshness_policy=FRESH,
     check_specs=[conservation_check_spec(), complete_check_spec()],
     code_version="2",
     **attributes(column_schema(EVENT_CHUNKS), layer="ingestion", kinds={"python", "csv"}),

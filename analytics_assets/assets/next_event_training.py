@@ -42,6 +42,9 @@ class NextEventConfig(dg.Config):
         default=["intent"],
         description="Streams to learn, the first one is the headline: intent (no noise, runs collapsed), raw, screen.",
     )
+    years: list[str] = Field(
+        default=[], description="Years to learn from; none named: every complete one that is materialized."
+    )
     protocol: ProtocolName = Field(
         default="time",
         description="How sessions are divided: in time; earlier years against the last one; at a given cut; by users.",
@@ -130,7 +133,7 @@ def materialize_model(
     staged = lake.staging() / f"model-{name}"
     with failing_clearly(folder), training_clearly(lake):
         previous = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
-        years = input_years(lake, ["clean_events"])
+        years = input_years(lake, ["clean_events"], config.years)
         files = [lake.feature("clean_events", year) for year in years]
         empty_folder(staged)
         streams: dict[str, Any] = {}

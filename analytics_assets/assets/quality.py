@@ -5,11 +5,12 @@ Put here: the asset ``data_quality``. Keep out: its figures (``core/features/qua
 """
 
 import time
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from analytics_assets.assets.features import YEARLY
-from analytics_assets.checks.quality import check_quality, quality_check_specs
+from analytics_assets.checks.quality import check_quality, check_recency, quality_check_specs
 from analytics_assets.core.files import read_json, sha256_of, write_json
 from analytics_assets.core.settings import load_settings
 from analytics_assets.metadata import attributes, document_schema, failing_clearly, file_metadata
@@ -53,7 +54,8 @@ def data_quality(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
     path = data.quality(year)
     with failing_clearly(path), open_engine(data.staging() / "duckdb") as engine:
         manifest = read_json(data.manifest(year))
-        report = quality_report(engine, data, year, manifest, load_settings(data))
+        settings = load_settings(data)
+        report = quality_report(engine, data, year, manifest, settings)
         write_json(path, report)
     beyond = [grade["name"] for grade in report["grades"] if not grade["passed"]]
     context.log.info(f"{len(report['grades']) - len(beyond)} of {len(report['grades'])} grades pass")
@@ -86,5 +88,8 @@ def data_quality(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
             "seconds": time.perf_counter() - started,
             **file_metadata(path),
         },
-        check_results=check_quality(report),
+        check_results=[
+            *check_quality(report),
+            check_recency(report, year, settings.quality.max_age_days, datetime.now(UTC)),
+        ],
     )

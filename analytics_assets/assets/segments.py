@@ -48,6 +48,9 @@ TABLES = {
 class KMeansConfig(dg.Config):
     """Settings of the segmentation."""
 
+    years: list[str] = Field(
+        default=[], description="Years to learn from; none named: every complete one that is materialized."
+    )
     max_segments: int = Field(default=8, ge=1, le=20, description="Largest number of segments tried.")
     min_events: int = Field(default=20, ge=0, description="People with fewer events are labelled, not segmented.")
     min_active_days: int = Field(default=2, ge=0, description="The same for days with an event.")
@@ -88,7 +91,7 @@ def kmeans_segments(
     data, started = lake.lake, time.perf_counter()
     folder, staged = data.model("kmeans_segments"), data.staging() / "model-kmeans_segments"
     with failing_clearly(folder):
-        years = input_years(data, ["clean_events", "sessions"])
+        years = input_years(data, ["clean_events", "sessions"], config.years)
         with open_engine(data.staging() / "duckdb") as engine:
             segments, metrics, tables = kmeans.segment_actors(
                 engine,

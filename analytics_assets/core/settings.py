@@ -109,6 +109,7 @@ class QualitySettings(_Section):
     max_imbalance_share: float = Field(ge=0, le=1)
     max_psi: float = Field(gt=0)
     max_js: float = Field(gt=0, le=1)
+    max_age_days: float = Field(gt=0)
 
 
 class Settings(_Section):

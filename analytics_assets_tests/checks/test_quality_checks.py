@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
 from analytics_assets.assets.quality import data_quality
-from analytics_assets.checks.quality import check_quality, quality_check_specs
+from analytics_assets.checks.quality import RECENCY_CHECK, check_quality, check_recency, quality_check_specs
 from analytics_assets.core.features.grades import GRADES
 from analytics_assets.core.files import read_json
 from analytics_assets.core.lake import Lake
@@ -51,9 +53,11 @@ def checks(lake: Lake) -> dict[str, dg.AssetCheckEvaluation]:
 
 
 def test_every_grade_is_a_check_that_warns(lake: Lake, checks: dict[str, dg.AssetCheckEvaluation]) -> None:
-    assert set(checks) == set(GRADES) == {spec.name for spec in quality_check_specs()}
+    assert set(checks) == {*GRADES, RECENCY_CHECK} == {spec.name for spec in quality_check_specs()}
     grades = {grade["name"]: grade for grade in read_json(lake.quality("2024"))["grades"]}
     for name, check in checks.items():
+        if name == RECENCY_CHECK:
+            continue
         assert not check.blocking and check.severity == dg.AssetCheckSeverity.WARN
         assert check.passed is grades[name]["passed"], name
         assert fact(check, "limit") == grades[name]["limit"]
@@ -86,7 +90,9 @@ def test_without_a_year_before_the_comparison_passes_with_a_note(lake: Lake) -> 
 def test_a_year_without_events_passes_with_notes(tmp_path_factory: pytest.TempPathFactory) -> None:
     lake = Lake(tmp_path_factory.mktemp("empty"))
     make_year(lake, "2024", random_events(1).head(0))
-    for check in checks_of(materialized(lake, "2024")).values():
+    found = checks_of(materialized(lake, "2024"))
+    assert found.pop(RECENCY_CHECK).passed
+    for check in found.values():
         assert check.passed and fact(check, "actual") == "not measured" and fact(check, "note")
 
 
@@ -107,6 +113,24 @@ def test_a_missing_table_fails_with_its_remedy(tmp_path_factory: pytest.TempPath
     failure = event.step_failure_data.user_failure_data
     assert failure is not None and "Materialize sessions" in (failure.description or "")
     assert not lake.quality("2024").exists()
+
+
+@pytest.mark.parametrize(
+    ("year", "last", "passed", "age"),
+    [
+        ("2025", "2025-06-29 23:00:00", True, 1.042),
+        ("2025", "2025-06-20 00:00:00", False, 11.0),
+        ("2025", None, False, "no event"),
+        ("2024", "2024-06-20 00:00:00", True, 376.0),
+    ],
+)
+def test_the_age_of_the_newest_event(year: str, last: str | None, passed: bool, age: object) -> None:
+    now = datetime(2025, 7, 1, 2, tzinfo=ZoneInfo("Europe/Oslo"))  # midnight in UTC
+    check = check_recency({"time": {"last_event_time": last}}, year, 3, now)
+    assert check.passed is passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert check.metadata["age_days"].value == age
+    assert ("note" in check.metadata) is (year == "2024")
 
 
 def test_results_need_nothing_but_the_report(lake: Lake) -> None:
