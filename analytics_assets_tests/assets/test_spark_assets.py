@@ -6,6 +6,7 @@ Put here: publication of summaries. Keep out: their columns (``core/summaries``)
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,11 +23,12 @@ from analytics_assets.core.lake import Lake
 from analytics_assets_tests.conftest import ROOT
 from analytics_assets_tests.core.event_data import hostile_records, ingest
 from analytics_assets_tests.core.summaries.conftest import publish_actors
+from analytics_assets_tests.spark_cluster import spark_cluster
 
 CHOSEN = ("spark_device_usage", "spark_session_behavior", "spark_stickiness")
 
 
-def materialize(lake: Lake, home: Path, *names: str) -> subprocess.CompletedProcess[str]:
+def materialize(lake: Lake, home: Path, *names: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Materialize summaries of 2024 in a process of its own: a run stops its Spark session."""
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
@@ -34,7 +36,7 @@ def materialize(lake: Lake, home: Path, *names: str) -> subprocess.CompletedProc
     arguments = ["--select", ",".join(names), "--partition", "2024", "-m", "analytics_assets.definitions"]
     return subprocess.run(
         [str(program), "asset", "materialize", *arguments],
-        env={**os.environ, "ANALYTICS_DATA_DIR": str(lake.root), "DAGSTER_HOME": str(home)},
+        env={**os.environ, "ANALYTICS_DATA_DIR": str(lake.root), "DAGSTER_HOME": str(home), **variables},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -127,3 +129,18 @@ def test_wrong_settings_fail_before_spark_starts(materialized: Materialized, tmp
     assert str(lake.settings()) in text
     assert "screen_parts" in text
     assert not (lake.root / "summaries").exists()
+
+
+def test_a_cluster_publishes_the_same_bytes_as_one_machine(materialized: Materialized, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    shutil.copytree(materialized.lake.root, lake.root)
+    shutil.rmtree(lake.root / "summaries")
+    with spark_cluster(tmp_path / "cluster") as cluster:
+        settings = {"ANALYTICS_SPARK_MASTER": cluster.master, "SPARK_LOCAL_IP": "127.0.0.1"}
+        result = materialize(lake, tmp_path / "home", *CHOSEN, **settings)
+        assert result.returncode == 0, result.stderr[-3000:]
+        [application] = cluster.status()["completedapps"]
+    assert application["name"] == "analytics-summaries" and application["cores"] >= 1
+    assert f"master={cluster.master}" in lake.spark_log().read_text("utf-8")
+    for name in CHOSEN:
+        assert sha256_of(lake.summary("2024", name)) == sha256_of(materialized.lake.summary("2024", name)), name
