@@ -77,10 +77,11 @@ def sample_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[object]:
-    """One real Spark session with the product's settings."""
+    """One real Spark session with the product's settings for small years."""
+    from analytics_assets.core.summaries.run import SMALL_SETTINGS
     from analytics_assets.resources.spark import SparkResource
 
-    resource = SparkResource(driver_memory="2g", master="local[2]")
+    resource = SparkResource(driver_memory="2g", master="local[2]", extra=SMALL_SETTINGS)
     yield resource.session
     resource.stop()
 

@@ -137,10 +137,10 @@ def test_a_cluster_publishes_the_same_bytes_as_one_machine(materialized: Materia
     shutil.rmtree(lake.root / "summaries")
     with spark_cluster(tmp_path / "cluster") as cluster:
         settings = {"ANALYTICS_SPARK_MASTER": cluster.master, "SPARK_LOCAL_IP": "127.0.0.1"}
-        result = materialize(lake, tmp_path / "home", *CHOSEN, **settings)
+        result = materialize(lake, tmp_path / "home", *CHOSEN[:2], **settings)
         assert result.returncode == 0, result.stderr[-3000:]
         [application] = cluster.status()["completedapps"]
     assert application["name"] == "analytics-summaries" and application["cores"] >= 1
     assert f"master={cluster.master}" in lake.spark_log().read_text("utf-8")
-    for name in CHOSEN:
+    for name in CHOSEN[:2]:
         assert sha256_of(lake.summary("2024", name)) == sha256_of(materialized.lake.summary("2024", name)), name
