@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import psutil
 import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -146,141 +145,50 @@ def test_processing_shows_the_results(served: Served, tmp_path: Path) -> None:
         assert "Traceback" not in visible_text(page)
 
 
-LAUNCH_BACKFILL = """
-mutation Launch($backfill: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $backfill) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}
-"""
-BACKFILL_STATUS = """
-query Status($id: String!) {
-  partitionBackfillOrError(backfillId: $id) {
-    ... on PartitionBackfill { status assetBackfillData { assetBackfillStatuses { __typename } } }
-  }
-}
-"""
-RERUN = """
-mutation Rerun($run: String!) {
-  launchRunReexecution(reexecutionParams: { parentRunId: $run, strategy: FROM_FAILURE }) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}
-"""
-RUN_STATUS = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-PARTITIONS = """
-query Partitions($key: AssetKeyInput!) {
-  assetNodeOrError(assetKey: $key) {
-    ... on AssetNode { assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } } }
-  }
-}
-"""
-CHECKS = """
-query Checks($key: AssetKeyInput!) {
-  assetCheckExecutions(assetKey: $key, checkName: "rows_reconcile", limit: 5) { status runId }
-}
-"""
-SUMMARIES = ("spark_stickiness",)
-"""Summaries of the backfills: one says as much as all."""
-
-
-def backfill(served: Served, years: list[str]) -> str:
-    """What the UI's backfill dialog sends for every yearly asset; the summaries aside from `SUMMARIES`."""
-    graph = graphql(served, "{ assetNodes { assetKey { path } isPartitioned isMaterializable } }")
-    keys = [n["assetKey"]["path"] for n in graph["assetNodes"] if n["isPartitioned"] and n["isMaterializable"]]
-    chosen = [path for path in keys if not path[0].startswith("spark_") or path[0] in SUMMARIES]
-    assert {"event_chunks", "user_features", "data_quality", *SUMMARIES} <= {path[0] for path in chosen}
-    wanted = {"assetSelection": [{"path": path} for path in chosen], "partitionNames": years, "fromFailure": False}
-    launched = graphql(served, LAUNCH_BACKFILL, backfill=wanted)["launchPartitionBackfill"]
-    assert launched["__typename"] == "LaunchBackfillSuccess", launched
-    return str(launched["backfillId"])
-
-
-def backfill_ends(served: Served, backfill_id: str) -> str:
-    status: list[str] = []
-
-    def over() -> bool:
-        status[:] = [graphql(served, BACKFILL_STATUS, id=backfill_id)["partitionBackfillOrError"]["status"]]
-        return status[0] not in {"REQUESTED", "COMPLETING", "FAILING"}
-
-    wait_for(over, "the backfill", BACKFILL_SECONDS)
-    return status[0]
-
-
-def run_ends(served: Served, run_id: str) -> str:
-    status: list[str] = []
-
-    def over() -> bool:
-        status[:] = [graphql(served, RUN_STATUS, id=run_id)["runOrError"]["status"]]
-        return status[0] in {"SUCCESS", "FAILURE", "CANCELED"}
-
-    wait_for(over, "the run", BACKFILL_SECONDS)
-    return status[0]
-
-
-def partitions(served: Served, asset: str, status: str) -> set[str]:
-    """Years of an asset that the UI paints as materialized or failed."""
-    node = graphql(served, PARTITIONS, key={"path": [asset]})["assetNodeOrError"]
-    ranges = [found for found in node["assetPartitionStatuses"]["ranges"] if found["status"] == status]
-    return {str(year) for found in ranges for year in range(int(found["startKey"][:4]), int(found["endKey"][:4]) + 1)}
-
-
-def worker_of_a_started_step(lake: Lake, step: str) -> tuple[str, int] | None:
-    """Run and process of the first run in which a step has begun and not ended."""
-    with dg.DagsterInstance.from_config(str(lake.dagster_home())) as instance:
-        for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-            events = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
-            kinds = {(event.event_type_value, event.step_key) for event in events}
-            if ("STEP_START", step) in kinds and ("STEP_SUCCESS", step) not in kinds:
-                pids = [
-                    event.event_specific_data.metadata["pid"].value
-                    for event in events
-                    if event.event_type_value == "ENGINE_EVENT" and "pid" in event.event_specific_data.metadata
-                ]
-                return run.run_id, int(str(pids[0]))
-    return None
-
-
-def test_a_killed_backfill_is_seen_and_finished_from_where_it_broke(served: Served) -> None:
-    """Two years from the UI's interface; the process of one run is killed in the middle of a step."""
+def test_a_year_backfill_from_the_ui_rebuilds_the_year(served: Served) -> None:
+    """What the UI's backfill dialog sends; the daemon runs it with every step in a process of its own."""
     lake = served.lake
-    tables = [path for name in ("features", "quality") for path in sorted((lake.root / name).rglob("*.*"))]
-    tables += [lake.summary(year, name) for year in ("2024", "2025") for name in SUMMARIES]
+    tables = [*sorted((lake.root / "features").rglob("2024.parquet")), lake.summary("2024", "spark_stickiness")]
     before = {path: path.read_bytes() for path in tables}
     for path in before:
         path.unlink()
-    manifests = {year: lake.manifest(year).read_bytes() for year in ("2024", "2025")}
-    backfill_id = backfill(served, ["2024", "2025"])
+    manifest = lake.manifest("2024").read_bytes()
+    lake.manifest("2024").unlink()
+    graph = graphql(served, "{ assetNodes { assetKey { path } isPartitioned isMaterializable } }")
+    every = [n["assetKey"]["path"] for n in graph["assetNodes"] if n["isPartitioned"] and n["isMaterializable"]]
+    keys = [path for path in every if not path[0].startswith("spark_") or path[0] == "spark_stickiness"]
+    assert {"event_chunks", "user_features", "data_quality", "spark_stickiness"} <= {path[0] for path in keys}
+    launched = graphql(
+        served,
+        """
+        mutation Launch($backfill: LaunchBackfillParams!) {
+          launchPartitionBackfill(backfillParams: $backfill) {
+            __typename
+            ... on LaunchBackfillSuccess { backfillId }
+            ... on PythonError { message }
+          }
+        }
+        """,
+        backfill={
+            "assetSelection": [{"path": path} for path in keys],
+            "partitionNames": ["2024"],
+            "fromFailure": False,
+        },
+    )["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    status: list[str] = []
 
-    found: list[tuple[str, int]] = []
-    wait_for(lambda: bool(found or _note(found, worker_of_a_started_step(lake, "spark_summaries"))), "a step", 300)
-    [(run_id, pid)] = found
-    os.kill(pid, signal.SIGKILL)
-    assert run_ends(served, run_id) == "FAILURE"
-    assert backfill_ends(served, backfill_id) == "COMPLETED_FAILED"
-    [failed] = partitions(served, "spark_stickiness", "FAILED")
-    [good] = {"2024", "2025"} - {failed}
-    assert partitions(served, "spark_stickiness", "MATERIALIZED") == {good}
-    assert partitions(served, "event_chunks", "MATERIALIZED") == {"2024", "2025"}
+    def over() -> bool:
+        query = """query Status($id: String!) {
+          partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } }
+        }"""
+        status[:] = [graphql(served, query, id=launched["backfillId"])["partitionBackfillOrError"]["status"]]
+        return status[0] not in {"REQUESTED", "COMPLETING"}
 
-    again = graphql(served, RERUN, run=run_id)["launchRunReexecution"]
-    assert again["__typename"] == "LaunchRunSuccess", again
-    assert run_ends(served, again["run"]["runId"]) == "SUCCESS"
-    assert partitions(served, "spark_stickiness", "MATERIALIZED") == {"2024", "2025"}
-    checks = graphql(served, CHECKS, key={"path": ["spark_stickiness"]})["assetCheckExecutions"]
-    assert {check["status"] for check in checks[:2]} == {"SUCCEEDED"}
-    assert {year: lake.manifest(year).read_bytes() for year in manifests} == manifests
+    wait_for(over, "the backfill", BACKFILL_SECONDS)
+    assert status == ["COMPLETED_SUCCESS"]
+    assert lake.manifest("2024").read_bytes() == manifest
     assert {path: path.read_bytes() for path in before} == before
-
-
-def _note(found: list[Any], value: Any) -> bool:
-    if value is not None:
-        found.append(value)
-    return value is not None
 
 
 def test_interrupting_stops_every_service(served: Served) -> None:

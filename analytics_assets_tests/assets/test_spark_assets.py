@@ -25,7 +25,7 @@ from analytics_assets_tests.core.event_data import hostile_records, ingest
 from analytics_assets_tests.core.summaries.conftest import publish_actors
 from analytics_assets_tests.spark_cluster import spark_cluster
 
-CHOSEN = ("spark_device_usage", "spark_session_behavior", "spark_stickiness")
+CHOSEN = ("spark_device_usage", "spark_session_behavior", "spark_funnels", "spark_stickiness")
 
 
 def materialize(lake: Lake, home: Path, *names: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -102,17 +102,17 @@ def test_the_log_says_what_ran_and_what_it_cost(materialized: Materialized) -> N
     assert "java=" in lines[0]
     assert "spark=4" in lines[0]
     assert [line.split("summary=")[1].split()[0] for line in lines if " summary=" in line] == [
-        "spark_session_behavior", "spark_device_usage", "spark_stickiness"
+        "spark_session_behavior", "spark_device_usage", "spark_funnels", "spark_stickiness"
     ]  # fmt: skip
     assert sum(" step=scan " in line for line in lines) == 1
-    assert "run=end summaries=3" in lines[-1]
+    assert "run=end summaries=4" in lines[-1]
 
 
 def test_a_second_run_publishes_equal_bytes_with_the_lakes_own_settings(materialized: Materialized) -> None:
     """Also a run of another selection."""
     lake = materialized.lake
     before = sha256_of(lake.summary("2024", "spark_device_usage"))
-    result = materialize(lake, lake.root.parent / "home", "spark_device_usage", "spark_funnels")
+    result = materialize(lake, lake.root.parent / "home", "spark_device_usage")
     assert result.returncode == 0, result.stderr[-3000:]
     assert sha256_of(lake.summary("2024", "spark_device_usage")) == before
     funnels = pq.read_table(lake.summary("2024", "spark_funnels")).to_pylist()
