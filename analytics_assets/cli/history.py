@@ -58,7 +58,7 @@ def _lives(instance: dg.DagsterInstance, run_id: str) -> bool:
 
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         event = entry.dagster_event
-        found = event.event_specific_data.metadata.get("pid") if event and event.event_specific_data else None
+        found = event.engine_event_data.metadata.get("pid") if event else None
         if found is None:
             continue
         with contextlib.suppress(psutil.Error, ValueError):
