@@ -37,6 +37,7 @@ def default_resources() -> dict[str, Any]:
         "spark": SparkResource(
             master=os.environ.get("ANALYTICS_SPARK_MASTER", "local[*]"),
             driver_memory=os.environ.get("ANALYTICS_SPARK_DRIVER_MEMORY", "4g"),
+            java_options=os.environ.get("ANALYTICS_SPARK_JAVA_OPTIONS", ""),
         ),
     }
 

@@ -20,6 +20,8 @@ os.environ["ANALYTICS_DATA_DIR"] = tempfile.mkdtemp(prefix="analytics-tests-")
 os.environ.pop("DAGSTER_HOME", None)
 # One key for all lakes: equal input gives equal chunks in every test.
 os.environ["ANALYTICS_PII_KEY"] = "a key for tests, not for persons"
+# Small data: two thirds of the CPU time of Spark's Java process, which most of these tests wait for.
+SPARK_JAVA_OPTIONS = os.environ["ANALYTICS_SPARK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 import pytest
 
@@ -81,7 +83,9 @@ def spark() -> Iterator[object]:
     from analytics_assets.core.summaries.run import SMALL_SETTINGS
     from analytics_assets.resources.spark import SparkResource
 
-    resource = SparkResource(driver_memory="2g", master="local[2]", extra=SMALL_SETTINGS)
+    resource = SparkResource(
+        driver_memory="2g", master="local[2]", java_options=SPARK_JAVA_OPTIONS, extra=SMALL_SETTINGS
+    )
     yield resource.session
     resource.stop()
 
@@ -91,9 +95,10 @@ def run_as_user(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as a user would, on its own lake, without the settings of the tests."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "DAGSTER_"))}
+    environment |= {"ANALYTICS_DATA_DIR": str(data_dir), "ANALYTICS_SPARK_JAVA_OPTIONS": SPARK_JAVA_OPTIONS}
     return subprocess.run(
         command,
-        env={**environment, "ANALYTICS_DATA_DIR": str(data_dir), "COLUMNS": "200", **variables},
+        env={**environment, "COLUMNS": "200", **variables},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -23,7 +23,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from analytics_assets.core.files import read_json
 from analytics_assets.core.lake import Lake
 from analytics_assets_tests.browser import chromium, visible_text, wait_for
-from analytics_assets_tests.conftest import ROOT, Demo
+from analytics_assets_tests.conftest import ROOT, SPARK_JAVA_OPTIONS, Demo
 
 START_SECONDS = 240
 BACKFILL_SECONDS = 600
@@ -61,7 +61,8 @@ def served(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     ports = [free_port() for _ in range(3)]
     names = ("ANALYTICS_DAGSTER_PORT", "ANALYTICS_INSIGHTS_PORT", "ANALYTICS_PROCESSING_PORT")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "DAGSTER_"))}
-    environment |= {"ANALYTICS_DATA_DIR": str(lake.root), **dict(zip(names, map(str, ports), strict=True))}
+    environment |= {"ANALYTICS_DATA_DIR": str(lake.root), "ANALYTICS_SPARK_JAVA_OPTIONS": SPARK_JAVA_OPTIONS}
+    environment |= dict(zip(names, map(str, ports), strict=True))
     # The command of the Makefile's target, with the interpreter that runs the tests.
     command = ["make", "up", f"BIN={Path(sys.executable).parent}", f"VENV={Path(sys.prefix)}"]
     with (folder / "log").open("wb") as log:

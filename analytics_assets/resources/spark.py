@@ -36,6 +36,7 @@ class SparkResource(dg.ConfigurableResource):
 
     master: str = Field(default="local[*]", description="Spark master: local[*], or the URL of a cluster.")
     driver_memory: str = Field(default="4g", description="Heap of the driver; the first session of a process fixes it.")
+    java_options: str = Field(default="", description="Further options of the driver's Java process.")
     shuffle_partitions: int = Field(default=SHUFFLE_PARTITIONS, ge=1, description="Partitions after a shuffle.")
     extra: dict[str, str] = Field(default={}, description="Further Spark settings by name.")
 
@@ -44,6 +45,7 @@ class SparkResource(dg.ConfigurableResource):
 
     def settings(self) -> dict[str, Any]:
         """All Spark settings by name."""
+        java_options = [f"-Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()}", *self.java_options.split()]
         return {
             "spark.app.name": "analytics-summaries",
             "spark.master": self.master,
@@ -59,7 +61,7 @@ class SparkResource(dg.ConfigurableResource):
             # Loopback only, unless the master is a cluster.
             **({"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"} if self._is_local else {}),
             "spark.sql.warehouse.dir": str(Path(tempfile.gettempdir()) / "analytics-spark-warehouse"),
-            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()}",
+            "spark.driver.extraJavaOptions": " ".join(java_options),
             **self.extra,
         }
 
