@@ -32,10 +32,10 @@ def input_years(lake: Lake, tables: Sequence[str], chosen: Sequence[str] = ()) -
         )
     years = sorted(chosen or (year for year in there if is_complete(lake, year)))
     if not years:
-        half = f"; of {', '.join(sorted(there))} the tables stem from different deliveries" if there else ""
+        half = f"; the tables of {', '.join(sorted(there))} stem from different deliveries" if there else ""
         raise PipelineError(
             lake.root / "features",
-            f"no complete year has {' and '.join(tables)}{half}",
+            f"no year has {' and '.join(tables)}{half}",
             "Materialize at least one year, then the models.",
         )
     return years

@@ -68,5 +68,12 @@ def test_a_year_whose_run_broke_off_is_left_out_until_it_is_whole(copy: Lake, tm
 
 def test_no_complete_year_says_so(copy: Lake) -> None:
     shutil.rmtree(copy.root / "features")
-    with pytest.raises(PipelineError, match="no complete year has clean_events and sessions and daily_metrics"):
+    with pytest.raises(PipelineError, match="no year has clean_events and sessions and daily_metrics"):
+        input_years(copy, TABLES)
+
+
+def test_only_broken_years_are_named(copy: Lake) -> None:
+    copy.feature("clean_events", "2024").unlink()
+    redeliver(copy)
+    with pytest.raises(PipelineError, match="the tables of 2025 stem from different deliveries"):
         input_years(copy, TABLES)
