@@ -7,7 +7,7 @@ asked (``schedules.py``, ``sensors.py``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -115,13 +115,16 @@ def training(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
     if active is not None:
         return dg.SkipReason(f"Backfill {active.backfill_id} is not over; training follows its last run.")
     succeeded = dg.RunsFilter(tags={PARTITION_TAG: years}, statuses=[dg.DagsterRunStatus.SUCCESS])
-    done = instance.get_runs(succeeded, limit=LOOKED_BACK)
-    last = next((run for run in done if _made_inputs(run)), None)
-    if last is None:
+    done = instance.get_run_records(succeeded, limit=LOOKED_BACK)
+    record = next((found for found in done if _made_inputs(found.dagster_run)), None)
+    if record is None:
         return dg.SkipReason("No year has been materialized by a run yet.")
-    followed = instance.get_runs(dg.RunsFilter(job_name=models_job.name, tags={AFTER_RUN_TAG: last.run_id}), limit=1)
-    if followed:
-        return dg.SkipReason(f"Run {followed[0].run_id} already followed the last yearly run {last.run_id}.")
+    last = record.dagster_run
+    over = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.create_timestamp
+    # Whoever started it: `analytics demo` and people train, too.
+    later = instance.get_runs(dg.RunsFilter(job_name=models_job.name, created_after=over), limit=1)
+    if later:
+        return dg.SkipReason(f"Run {later[0].run_id} already followed the last yearly run {last.run_id}.")
     return dg.RunRequest(run_key=last.run_id, tags={AFTER_RUN_TAG: last.run_id})
 
 

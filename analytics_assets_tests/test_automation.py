@@ -225,6 +225,12 @@ def test_training_follows_the_last_of_several_years_once(instance: dg.DagsterIns
     assert isinstance(training(instance), dg.SkipReason)
 
 
+def test_a_training_that_somebody_else_started_counts(instance: dg.DagsterInstance) -> None:
+    yearly_run(instance, "2025", SUCCESS)
+    training_run(instance, dg.RunRequest())
+    assert isinstance(training(instance), dg.SkipReason)
+
+
 def test_training_follows_also_when_the_last_year_failed(instance: dg.DagsterInstance) -> None:
     good = yearly_run(instance, "2024", SUCCESS)
     yearly_run(instance, "2025", FAILURE)
