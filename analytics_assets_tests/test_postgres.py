@@ -52,10 +52,10 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    initdb, control = program("initdb"), program("pg_ctl")
     # Not below pytest's own folder: that one is closed to other users.
     folder = Path("/tmp") / f"analytics-postgres-{os.getpid()}"
     folder.mkdir()
-    initdb, control = program("initdb"), program("pg_ctl")
     (folder / "password").write_text(PASSWORD)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -149,7 +149,7 @@ def test_markov_accuracy(run: RealRun) -> None:
 def test_dimensions(run: RealRun, request: pytest.FixtureRequest) -> None:
     """Spark's shares by place and device; only one set has them."""
     if "dimensions" not in run.expected:
-        return
+        pytest.skip("the set has no places and devices")
     spark, lake, [year] = request.getfixturevalue("spark"), run.lake, run.expected["events_per_year"]
     files, actors = chunk_files(lake, year), lake.feature("actors", year)
     for result in summarize(spark, files, actors, year, load_settings(lake), names=SUMMARIES):
