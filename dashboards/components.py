@@ -1,6 +1,6 @@
 """Building blocks of a page: charts with their caption, tiles, messages about files.
 
-Put here: what several pages draw with Streamlit. Keep out: figures (``charts.py``), wording of numbers (``text.py``).
+Put here: what several pages draw with Streamlit. Keep out: figures (``charts``), wording of numbers (``text.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
-from dashboards import charts, text
+from dashboards import text
+from dashboards.charts import base
 from dashboards.data import LakeFileError, MissingFileError
 
 SYNTHETIC_LABEL = "Synthetic sample data"
@@ -80,7 +81,7 @@ def chart(figure: go.Figure, key: str) -> None:
     if colour:
         figure.update_layout(font_color=colour)
         figure.update_annotations(font_color=colour)
-    st.plotly_chart(figure, width="stretch", config=_CHART_OPTIONS, key=key, alt=charts.alt_text(figure))
+    st.plotly_chart(figure, width="stretch", config=_CHART_OPTIONS, key=key, alt=base.alt_text(figure))
 
 
 def tiles(row: Sequence[Tile]) -> None:

@@ -1,6 +1,6 @@
 """Numbers, durations and untrusted text for people.
 
-Put here: formatting and escaping. Keep out: where text is placed (``components.py``, ``charts.py``).
+Put here: formatting and escaping. Keep out: where text is placed (``components.py``, ``charts``).
 
 Event names, file names and refused records come from outside. Inside Markdown they are shown as code spans, in which
 neither links nor emoji nor directives are read; inside Plotly they are escaped, because Plotly reads some HTML tags.

@@ -9,8 +9,8 @@ from itertools import pairwise
 import plotly.graph_objects as go
 import pytest
 
-from dashboards import charts
-from dashboards.charts import Bar
+from dashboards.charts import activity, base, segments
+from dashboards.charts.base import Bar
 
 HOSTILE = ["<script>alert(1)</script>", "<b>bold</b> & more", "**x** [a](b)", "a" * 300 + "1", "a" * 300 + "2", None]
 COUNTED = [[day * 24 + hour for hour in range(24)] for day in range(7)]
@@ -22,18 +22,16 @@ def days(first: str, counts: list[int]) -> list[dict]:
 
 
 FIGURES = {
-    "ranking": charts.ranking(
+    "ranking": base.ranking(
         [(name, 10 - place) for place, name in enumerate(HOSTILE)], 60, title="Names", unit="events"
     ),
-    "bars": charts.bars([Bar("step", 7, "7", lost=3)], title="Steps", unit="rows"),
-    "no bars": charts.bars([], title="Steps", unit="rows"),
-    "interval": charts.bars(
-        [Bar("model", 0.4, "40 %", interval=(0.3, 0.6))], title="Accuracy", unit="share", longest=1
-    ),
-    "daily": charts.daily_events(days("2020-01-01", [3, 0, 5] * 30)),
-    "no days": charts.daily_events([]),
-    "week": charts.weekday_by_hour(COUNTED),
-    "segments": charts.segment_map([(0, HOSTILE[0], 0.0, 1.0), (1, HOSTILE[1], 1.0, 0.0), (1, HOSTILE[1], 2.0, 0.0)]),
+    "bars": base.bars([Bar("step", 7, "7", lost=3)], title="Steps", unit="rows"),
+    "no bars": base.bars([], title="Steps", unit="rows"),
+    "interval": base.bars([Bar("model", 0.4, "40 %", interval=(0.3, 0.6))], title="Accuracy", unit="share", longest=1),
+    "daily": activity.daily_events(days("2020-01-01", [3, 0, 5] * 30)),
+    "no days": activity.daily_events([]),
+    "week": activity.weekday_by_hour(COUNTED),
+    "segments": segments.segment_map([(0, HOSTILE[0], 0.0, 1.0), (1, HOSTILE[1], 1.0, 0.0), (1, HOSTILE[1], 2.0, 0.0)]),
 }
 
 
@@ -47,7 +45,7 @@ def test_a_figure_is_complete_and_needs_no_network(name: str) -> None:
     content = figure.to_json()
     assert not re.search(r"https?:|//[a-z]", content)
     assert "<script" not in content and "<b>" not in content
-    assert charts.alt_text(figure).strip()
+    assert base.alt_text(figure).strip()
     assert all(trace.name for trace in figure.data)
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
     assert len(content) < 500_000
@@ -66,8 +64,8 @@ def test_ranking_shows_every_row_once() -> None:
 def test_bars_do_not_overlap() -> None:
     figure = FIGURES["ranking"]
     places = list(figure.data[0].y)
-    assert all(after - before >= charts.BAR_HEIGHT + charts.LINE_HEIGHT for before, after in pairwise(places))
-    assert figure.layout.yaxis.range == (places[-1] + charts.BAR_HEIGHT / 2 + charts.GAP_HEIGHT, 0)
+    assert all(after - before >= base.BAR_HEIGHT + base.LINE_HEIGHT for before, after in pairwise(places))
+    assert figure.layout.yaxis.range == (places[-1] + base.BAR_HEIGHT / 2 + base.GAP_HEIGHT, 0)
 
 
 def test_removed_rows_follow_the_rest() -> None:
@@ -89,7 +87,7 @@ def test_daily_events_keep_zeros_and_sums() -> None:
 
 
 def test_years_out_of_scope_are_a_hole_and_no_zero() -> None:
-    figure = charts.daily_events(days("2018-12-30", [1, 2]) + days("2020-01-01", [4]))
+    figure = activity.daily_events(days("2018-12-30", [1, 2]) + days("2020-01-01", [4]))
     trace = figure.data[0]
     assert list(trace.y) == [1, 2, None, 4]
     assert list(trace.x) == ["2018-12-30", "2018-12-31", "2019-12-31", "2020-01-01"]
@@ -102,7 +100,7 @@ def test_the_week_keeps_its_sums() -> None:
     total = sum(map(sum, COUNTED))
     assert sum(hours.y) == sum(weekdays.x) == sum(map(sum, cells.z)) == total
     assert cells.y[0] == "Mon" and hours.y[5] == sum(row[5] for row in COUNTED)
-    assert "Most on Sun from 23:00" in charts.alt_text(FIGURES["week"])
+    assert "Most on Sun from 23:00" in base.alt_text(FIGURES["week"])
 
 
 def test_every_actor_is_drawn_in_its_segment() -> None:

@@ -1,6 +1,6 @@
 """Page "Overview" of the insights app: what people do, when, from where, and what models make of it.
 
-Put here: the order and wording of this page. Keep out: counting (``selection.py``) and drawing (``charts.py``).
+Put here: the order and wording of this page. Keep out: counting (``selection.py``) and drawing (``charts``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import streamlit as st
 
 from analytics_assets.core.intervals import wilson
-from dashboards import charts, components, data, selection, shapes, text
+from dashboards import components, data, selection, shapes, text
+from dashboards.charts import activity, base, segments
 from dashboards.components import Tile
 from dashboards.selection import Figures, Ranking, Scope
 
@@ -164,7 +165,7 @@ def _activity(scope: Scope) -> None:
     if not scope.daily:
         st.info("These years have no day with events.")
         return
-    components.chart(charts.daily_events(scope.daily), "daily")
+    components.chart(activity.daily_events(scope.daily), "daily")
     idle = sum(not entry["events"] for entry in scope.daily)
     components.caption(
         "analysis_results",
@@ -179,7 +180,7 @@ def _weekly_rhythm(scope: Scope) -> None:
     st.subheader("At which hours of the week?")
     with components.explained():
         counted = selection.by_weekday_and_hour(scope)
-        components.chart(charts.weekday_by_hour(counted), "week")
+        components.chart(activity.weekday_by_hour(counted), "week")
         components.caption("clean_events", "events per weekday and hour (UTC)", _population(scope), scope.as_of)
 
 
@@ -197,11 +198,11 @@ def _ranked(
     *,
     unit: str = "events",
     limit: int = SHORT_LIST,
-    colour: str = charts.BLUE,
+    colour: str = base.BLUE,
 ) -> None:
     """Bars of a ranked list; `table` is what a narrowed list is counted from."""
     shown = rows[:limit]
-    components.chart(charts.ranking(shown, total, title=title, unit=unit, colour=colour), title)
+    components.chart(base.ranking(shown, total, title=title, unit=unit, colour=colour), title)
     more = f", the {len(shown)} largest" if len(rows) > len(shown) else ""
     components.caption(
         table if scope.narrowed else "analysis_results",
@@ -224,7 +225,7 @@ def _places_and_devices(scope: Scope, figures: Figures) -> None:
             if all(name is None for name, _ in rows):
                 st.info(f"No event of {text.span(scope.years)} names a {missing}.", icon=":material/do_not_disturb_on:")
             else:
-                _ranked(scope, rows, figures.events, question, "clean_events", colour=charts.GREEN)
+                _ranked(scope, rows, figures.events, question, "clean_events", colour=base.GREEN)
 
 
 def _session_ends(scope: Scope, figures: Figures) -> None:
@@ -237,7 +238,7 @@ def _session_ends(scope: Scope, figures: Figures) -> None:
         with column:
             st.subheader(question)
             if rows:
-                _ranked(scope, rows, figures.sessions, question, "sessions", unit="sessions", colour=charts.PURPLE)
+                _ranked(scope, rows, figures.sessions, question, "sessions", unit="sessions", colour=base.PURPLE)
             else:
                 st.info("No event lies in a session.")
 
@@ -264,7 +265,7 @@ def _transitions(scope: Scope) -> None:
         column_config={
             "Times": st.column_config.NumberColumn(format="localized", help="Direct successions inside sessions."),
             "Share": st.column_config.ProgressColumn(
-                "Share of all transitions", format="%.1f %%", min_value=0, max_value=100, color=charts.BLUE
+                "Share of all transitions", format="%.1f %%", min_value=0, max_value=100, color=base.BLUE
             ),
         },
         alt="Table of the most frequent successions of two events inside sessions.",
@@ -300,17 +301,15 @@ def _next_event(scope: Scope) -> None:
     for name, accuracy, is_model in known:
         low, high = wilson(accuracy, scored)
         rows.append(
-            charts.Bar(
+            base.Bar(
                 name,
                 accuracy,
                 f"{text.exact_share(accuracy)} [{100 * low:.1f}–{100 * high:.1f}]",
-                charts.BLUE if is_model and scored >= FEW_SCORED else charts.GREY,
+                base.BLUE if is_model and scored >= FEW_SCORED else base.GREY,
                 interval=(low, high),
             )
         )
-    figure = charts.bars(
-        rows, title="Accuracy of next-event predictions", unit="share of test transitions", longest=1.0
-    )
+    figure = base.bars(rows, title="Accuracy of next-event predictions", unit="share of test transitions", longest=1.0)
     components.chart(figure, "markov")
     components.caption(
         "markov_chain",
@@ -352,13 +351,13 @@ def _segments(scope: Scope) -> None:
     with left:
         sizes = list(zip(metrics["names"], metrics["sizes"], strict=False))
         components.chart(
-            charts.bars(
+            base.bars(
                 [
-                    charts.Bar(
+                    base.Bar(
                         name,
                         number,
                         f"{text.count(number)} · {text.share(text.ratio(number, clustered))}",
-                        charts.SEGMENT_COLOURS[place % len(charts.SEGMENT_COLOURS)],
+                        segments.SEGMENT_COLOURS[place % len(segments.SEGMENT_COLOURS)],
                     )
                     for place, (name, number) in enumerate(sizes)
                 ],
@@ -371,7 +370,7 @@ def _segments(scope: Scope) -> None:
     with right, components.explained():
         points, total = selection.segment_points(scope.lake, MAP_POINTS)
         if points:
-            components.chart(charts.segment_map(points), "segments")
+            components.chart(segments.segment_map(points), "segments")
         drawn = f"; {text.count(len(points))} of {text.count(total)} drawn" if len(points) < total else ""
         components.caption(
             "kmeans_segments",

@@ -1,6 +1,6 @@
 """Page "Overview" of the transparency app: what became of every delivered record, and where each figure comes from.
 
-Put here: the order and wording of this page. Keep out: reading files (``data.py``) and drawing (``charts.py``).
+Put here: the order and wording of this page. Keep out: reading files (``data.py``) and drawing (``charts``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 import streamlit as st
 
 from analytics_assets.core.lake import Lake
-from dashboards import charts, components, data, text
+from dashboards import components, data, text
+from dashboards.charts import base
 from dashboards.components import Tile
 
 DIGEST_SHOWN = 12
@@ -162,13 +163,13 @@ def _waterfall(quality: dict[str, Any], year: str, as_of: str) -> None:
         st.info("No step is recorded.")
         return
     delivered = steps[0]["rows_before"]
-    rows = [charts.Bar("delivered", delivered, f"{text.count(delivered)} rows · {steps[0]['columns_before']} columns")]
+    rows = [base.Bar("delivered", delivered, f"{text.count(delivered)} rows · {steps[0]['columns_before']} columns")]
     for step in steps:
         lost = step["rows_before"] - step["rows_after"]
         change = f" (−{text.count(lost)})" if lost else ""
         shown = f"{text.count(step['rows_after'])} rows{change} · {step['columns_after']} columns"
-        rows.append(charts.Bar(step["step"], step["rows_after"], shown, lost=lost))
-    components.chart(charts.bars(rows, title=f"Rows of {year} after each step", unit="rows"), "waterfall")
+        rows.append(base.Bar(step["step"], step["rows_after"], shown, lost=lost))
+    components.chart(base.bars(rows, title=f"Rows of {year} after each step", unit="rows"), "waterfall")
     components.caption("data_quality", "rows after each step, removed rows in orange", f"all records of {year}", as_of)
     st.dataframe(
         [
@@ -259,11 +260,11 @@ def _nulls(quality: dict[str, Any], year: str, as_of: str) -> None:
     st.markdown(sentence)
     if gaps:
         rows = [
-            charts.Bar(entry["column"], entry["null_share"], f"{text.share(entry['null_share'])} null")
+            base.Bar(entry["column"], entry["null_share"], f"{text.share(entry['null_share'])} null")
             for entry in sorted(gaps, key=lambda entry: -entry["null_share"])
         ]
         components.chart(
-            charts.bars(rows, title=f"Share of nulls by column in {year}", unit="share of rows", longest=1.0), "nulls"
+            base.bars(rows, title=f"Share of nulls by column in {year}", unit="share of rows", longest=1.0), "nulls"
         )
     components.caption("data_quality", "share of rows without a value", f"clean_events of {year}", as_of)
 
@@ -277,15 +278,15 @@ def _times(quality: dict[str, Any], year: str, as_of: str) -> None:
         st.info(f"No event of {year} carries both an event and an upload time.", icon=":material/do_not_disturb_on:")
     else:
         rows = [
-            charts.Bar(
+            base.Bar(
                 name,
                 number,
                 f"{text.count(number)} · {text.share(text.ratio(number, total))}",
-                charts.GREY if name == "unknown" else charts.BLUE,
+                base.GREY if name == "unknown" else base.BLUE,
             )
             for name, number in delays.items()
         ]
-        components.chart(charts.bars(rows, title=f"Upload delay of the events of {year}", unit="events"), "delay")
+        components.chart(base.bars(rows, title=f"Upload delay of the events of {year}", unit="events"), "delay")
     components.caption("data_quality", "events by server upload − event time", f"all loaded events of {year}", as_of)
     outside = times["events_outside_year"]
     st.markdown(

@@ -1,0 +1,131 @@
+"""Charts of activity over time: by day, and by weekday and hour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dashboards import text
+from dashboards.charts.base import BLUE, SKY, VERMILLION, finish
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+SMOOTHING_DAYS = 7
+"""A whole week, so that the weekly rhythm cancels out."""
+
+FEW_DAYS = 31
+"""Up to this many days each one gets a marker: a line through few points hides where they are."""
+
+
+def daily_events(days: Sequence[dict[str, Any]]) -> go.Figure:
+    """Events per day with a mean over seven days; days without events are zero, days out of scope a hole."""
+    runs: list[list[tuple[date, int]]] = []
+    for entry in days:
+        day = date.fromisoformat(entry["date"])
+        if not runs or day - runs[-1][-1][0] > timedelta(days=1):
+            runs.append([])
+        runs[-1].append((day, entry["events"]))
+    dates: list[str | None] = []
+    counts: list[int | None] = []
+    means: list[float | None] = []
+    for number, run in enumerate(runs):
+        if number:
+            # A point without a value breaks the line.
+            dates.append((run[0][0] - timedelta(days=1)).isoformat())
+            counts.append(None)
+            means.append(None)
+        values = [value for _, value in run]
+        dates += [day.isoformat() for day, _ in run]
+        counts += values
+        means += [
+            sum(values[end - SMOOTHING_DAYS : end]) / SMOOTHING_DAYS if end >= SMOOTHING_DAYS else None
+            for end in range(1, len(values) + 1)
+        ]
+    few = len(days) <= FEW_DAYS
+    figure = go.Figure()
+    figure.add_scatter(
+        x=dates,
+        y=counts,
+        mode="lines+markers" if few else "lines",
+        name="Events per day",
+        line={"color": SKY, "width": 1},
+        fill="tozeroy" if len(runs) == 1 else None,
+        fillcolor="rgba(86,180,233,0.2)",
+        connectgaps=False,
+        hovertemplate="%{x|%a %-d %b %Y}: %{y:,} events<extra></extra>",
+    )
+    if any(mean is not None for mean in means):
+        figure.add_scatter(
+            x=dates,
+            y=means,
+            mode="lines",
+            name=f"Mean of the last {SMOOTHING_DAYS} days",
+            line={"color": VERMILLION, "width": 2},
+            connectgaps=False,
+            hovertemplate="mean %{y:,.1f}<extra></extra>",
+        )
+    values = [entry["events"] for entry in days]
+    peak = days[values.index(max(values))]["date"] if days else None
+    alt = (
+        f"Line of events per day from {text.day(days[0]['date'])} to {text.day(days[-1]['date'])}; "
+        f"highest on {text.day(peak)} with {text.count(max(values))}, {values.count(0):,} days with none."
+        if days
+        else "No day in scope."
+    )
+    return finish(
+        figure,
+        alt,
+        340,
+        hovermode="x unified",
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        xaxis={"title": {"text": "Day (UTC)"}, "type": "date", "showgrid": False},
+        yaxis={"title": {"text": "Events per day"}, "rangemode": "tozero", "tickformat": ",d"},
+    )
+
+
+def weekday_by_hour(counted: Sequence[Sequence[int]]) -> go.Figure:
+    """Heatmap of events by weekday and hour with the sum of each hour above and of each weekday beside it."""
+    hours = list(range(24))
+    by_hour = [sum(row[hour] for row in counted) for hour in hours]
+    by_weekday = [sum(row) for row in counted]
+    figure = make_subplots(
+        rows=2,
+        cols=2,
+        shared_xaxes=True,
+        shared_yaxes=True,
+        row_heights=[0.28, 0.72],
+        column_widths=[0.84, 0.16],
+        horizontal_spacing=0.02,
+        vertical_spacing=0.04,
+    )
+    figure.add_bar(
+        x=hours, y=by_hour, marker={"color": BLUE}, name="by hour", row=1, col=1,
+        hovertemplate="%{x}:00 UTC: %{y:,} events<extra></extra>",
+    )  # fmt: skip
+    figure.add_heatmap(
+        x=hours, y=list(WEEKDAYS), z=[list(row) for row in counted], colorscale="Cividis", zmin=0,
+        name="by weekday and hour", showscale=False, xgap=1, ygap=1, row=2, col=1,
+        hovertemplate="%{y} %{x}:00 UTC: %{z:,} events<extra></extra>",
+    )  # fmt: skip
+    figure.add_bar(
+        x=by_weekday, y=list(WEEKDAYS), orientation="h", marker={"color": BLUE}, name="by weekday", row=2, col=2,
+        hovertemplate="%{y}: %{x:,} events<extra></extra>",
+    )  # fmt: skip
+    busiest = max(
+        ((number, day, hour) for day, row in zip(WEEKDAYS, counted, strict=True) for hour, number in enumerate(row))
+    )
+    figure.update_xaxes(fixedrange=True, showgrid=False)
+    figure.update_yaxes(fixedrange=True, showgrid=False)
+    figure.update_yaxes(visible=False, rangemode="tozero", row=1, col=1)
+    figure.update_xaxes(visible=False, rangemode="tozero", row=2, col=2)
+    figure.update_xaxes(title={"text": "Hour of the day (UTC)"}, tickvals=list(range(0, 24, 3)), row=2, col=1)
+    figure.update_yaxes(autorange="reversed", row=2, col=1)
+    alt = (
+        f"Heatmap of events by weekday and hour, with sums by hour and by weekday. Most on {busiest[1]} from "
+        f"{busiest[2]}:00 UTC with {text.count(busiest[0])} events."
+    )
+    return finish(figure, alt, 380, showlegend=False, bargap=0.1)
