@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,30 +146,60 @@ def model_metrics(lake: Lake, name: str, shape: dict[str, Any]) -> dict[str, Any
     return found
 
 
+@dataclass(frozen=True)
+class Table:
+    """One state of the files of one table; `DamagedFileError` of a query names `asset`."""
+
+    files: tuple[FileKey, ...]
+    asset: str
+
+    @classmethod
+    def of(cls, files: Sequence[Path], asset: str) -> Table:
+        """State of the files now; `MissingFileError` when one of them is not there."""
+        return cls(tuple(file_key(path, asset) for path in files), asset)
+
+    def sql(self) -> str:
+        """Relation of all files."""
+        names = ", ".join("'" + key.path.replace("'", "''") + "'" for key in self.files)
+        return f"read_parquet([{names}])"
+
+
 def query(sql: str, files: Sequence[Path], asset: str) -> list[tuple[Any, ...]]:
     """Rows of a query over Parquet files of one table; ``{files}`` in `sql` stands for their relation."""
-    return _query(sql, tuple(file_key(path, asset) for path in files), asset)
+    return query_tables(sql, {"files": Table.of(files, asset)})
 
 
-@st.cache_resource(show_spinner=False, max_entries=128)
-def _query(sql: str, keys: tuple[FileKey, ...], asset: str) -> list[tuple[Any, ...]]:
+def query_tables(sql: str, tables: Mapping[str, Table]) -> list[tuple[Any, ...]]:
+    """Rows of a query over several tables; ``{name}`` in `sql` stands for the relation of ``tables[name]``."""
+    return _query(sql, tuple(sorted(tables.items())))
+
+
+@st.cache_resource(show_spinner=False, max_entries=512)
+def _query(sql: str, tables: tuple[tuple[str, Table], ...]) -> list[tuple[Any, ...]]:
     with duckdb.connect(":memory:", config=_ENGINE) as engine:
         try:
-            return _run(engine, sql, keys)
+            for name, table in tables:
+                sql = sql.replace("{" + name + "}", table.sql())
+            return engine.execute(sql).fetchall()
         except (duckdb.Error, OSError) as error:
             # The message of a query over many files does not always name the bad one.
-            for key in keys:
-                try:
-                    _run(engine, sql, [key])
-                except (duckdb.Error, OSError):
-                    fact = "it is not a whole Parquet file of this table"
-                    raise DamagedFileError(Path(key.path), asset, fact) from error
-            raise DamagedFileError(Path(keys[0].path).parent, asset, "its files do not fit together") from error
+            for _, table in tables:
+                for key in table.files:
+                    if not _is_readable(engine, key):
+                        fact = "it is not a whole Parquet file of this table"
+                        raise DamagedFileError(Path(key.path), table.asset, fact) from error
+            table = tables[0][1]
+            raise DamagedFileError(
+                Path(table.files[0].path).parent, table.asset, "its files are not what this asset writes"
+            ) from error
 
 
-def _run(engine: duckdb.DuckDBPyConnection, sql: str, keys: Sequence[FileKey]) -> list[tuple[Any, ...]]:
-    names = ", ".join("'" + key.path.replace("'", "''") + "'" for key in keys)
-    return engine.execute(sql.replace("{files}", f"read_parquet([{names}])")).fetchall()
+def _is_readable(engine: duckdb.DuckDBPyConnection, key: FileKey) -> bool:
+    try:
+        engine.execute(f"SELECT * FROM {Table((key,), '').sql()} LIMIT 1").fetchall()
+    except (duckdb.Error, OSError):
+        return False
+    return True
 
 
 def quarantine(lake: Lake, year: str, reason: str | None) -> list[RefusedRecord]:

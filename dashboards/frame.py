@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import streamlit as st
 
 from analytics_assets.core.lake import Lake
-from dashboards import components, data, text
+from dashboards import components, data, selection, text
 from dashboards.selection import Scope
 
 YEARS_KEY = "years"
 """Widget key and query parameter of the insights app's filter."""
+
+DAYS_KEY, COUNTRIES_KEY, DEVICES_KEY, SEGMENTS_KEY = "days", "country", "device", "segment"
+"""Widget keys and query parameters of the other filters."""
 
 YEAR_KEY = "year"
 """Widget key and query parameter of the transparency app's year."""
@@ -97,21 +101,72 @@ def insights_scope(lake: Lake) -> Scope | None:
             components.empty_lake(lake)
         return None
     try:
-        years = Scope(lake).all_years
+        scope = _filters(lake)
     except data.LakeFileError as error:
         st.title("The figures cannot be shown")
         components.explain(error)
         return None
+    _provenance(lake)
+    return scope
+
+
+def _filters(lake: Lake) -> Scope:
+    """Draw the global filters; each is also a query parameter, so that an address carries them."""
+    everything = Scope(lake)
     chosen = st.sidebar.multiselect(
         "Years",
-        years,
+        everything.all_years,
         key=YEARS_KEY,
         placeholder="All years",
         help="Calendar years of the event time in UTC. Models always cover all years.",
         bind="query-params",
     )
-    _provenance(lake)
-    return Scope(lake, tuple(chosen))
+    published = everything.results["lists"]["daily"]
+    first, last = (date.fromisoformat(entry["date"]) for entry in (published[0], published[-1])) if published else (
+        None, None,
+    )  # fmt: skip
+    days = st.sidebar.date_input(
+        "Days",
+        [],
+        min_value=first,
+        max_value=last,
+        key=DAYS_KEY,
+        help="First and last day in UTC; empty for all.",
+        format="YYYY-MM-DD",
+        bind="query-params",
+    )
+    countries = _names_filter("Countries", COUNTRIES_KEY, selection.names(everything, "observed_country"))
+    devices = _names_filter("Device families", DEVICES_KEY, selection.names(everything, "device_family"))
+    names = selection.segment_names(lake)
+    segments = st.sidebar.multiselect(
+        "Segments",
+        list(names),
+        key=SEGMENTS_KEY,
+        placeholder="All actors",
+        format_func=lambda segment: f"{segment}: {text.visible(names[segment])}",
+        help="Groups of actors that act alike, from kmeans_segments.",
+        bind="query-params",
+    )
+    return Scope(
+        lake,
+        tuple(chosen),
+        (days[0], days[1]) if isinstance(days, tuple) and len(days) == 2 else None,  # One day is half a choice.
+        tuple(countries),
+        tuple(devices),
+        tuple(segments),
+    )
+
+
+def _names_filter(label: str, key: str, names: list[str]) -> list[str]:
+    return st.sidebar.multiselect(
+        label,
+        names,
+        key=key,
+        placeholder="All",
+        format_func=text.visible,
+        help="Most frequent first.",
+        bind="query-params",
+    )
 
 
 def processing_year(lake: Lake) -> str | None:

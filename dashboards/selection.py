@@ -1,15 +1,18 @@
-"""Figures of the chosen calendar years.
+"""What the global filters mean, and the headline figures under them.
 
-Put here: what a page's year filter means. Keep out: reading files (``data.py``) and drawing.
+Put here: the scope of a page and what it counts. Keep out: reading files (``data.py``), drawing, and figures that only
+one page shows (modules beside the pages).
 
 Without a filter every figure is the published one (``analysis_results``). With one, the same figures are counted from
-the feature tables over the events whose UTC time lies in the chosen years, and over the sessions that started in them.
+the feature tables: over the events whose own time (UTC), country, device and segment are chosen, and over the sessions
+that started in the chosen time and whose own country, device and segment are chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -35,10 +38,20 @@ class Scope:
         Where the files lie.
     chosen : tuple of int
         Calendar years to narrow the figures to; empty for all.
+    days : tuple of date, optional
+        First and last day to narrow the figures to.
+    countries, devices : tuple of str
+        Observed countries and device families; empty for all.
+    segments : tuple of int
+        Segments of ``kmeans_segments``; empty for all.
     """
 
     lake: Lake
     chosen: tuple[int, ...] = ()
+    days: tuple[date, date] | None = None
+    countries: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    segments: tuple[int, ...] = ()
 
     @property
     def results(self) -> dict[str, Any]:
@@ -53,12 +66,43 @@ class Scope:
     @property
     def years(self) -> list[int]:
         """Calendar years in scope."""
-        return sorted(self.chosen) or self.all_years
+        years = sorted(self.chosen) or self.all_years
+        if self.days:
+            years = [year for year in years if self.days[0].year <= year <= self.days[1].year]
+        return years
 
     @property
     def narrowed(self) -> bool:
-        """Whether the filter leaves something out."""
-        return bool(self.chosen) and set(self.chosen) != set(self.all_years)
+        """Whether a filter leaves something out."""
+        return self.narrowed_in_time or self.narrowed_in_kind
+
+    @property
+    def narrowed_in_time(self) -> bool:
+        """Whether the filters of years or days leave something out."""
+        return self.days is not None or (bool(self.chosen) and set(self.chosen) != set(self.all_years))
+
+    @property
+    def narrowed_in_kind(self) -> bool:
+        """Whether countries, devices or segments are chosen."""
+        return bool(self.countries or self.devices or self.segments)
+
+    @property
+    def words(self) -> str:
+        """The filters for people, as plain text; empty without any."""
+        parts = []
+        if self.chosen and set(self.chosen) != set(self.all_years):
+            parts.append(text.span(self.chosen))
+        if self.days:
+            parts.append(" to ".join(dict.fromkeys(text.day(day.isoformat()) for day in self.days)))
+        parts += [text.visible(name) for name in (*self.countries, *self.devices)]
+        if self.segments:
+            parts.append(f"segment {text.listed([str(segment) for segment in self.segments])}")
+        return ", ".join(parts)
+
+    def covers(self, day: date) -> bool:
+        """Whether the filters of years and days include a day."""
+        inside = self.days is None or self.days[0] <= day <= self.days[1]
+        return inside and (not self.chosen or day.year in self.chosen)
 
     @property
     def as_of(self) -> str:
@@ -68,13 +112,15 @@ class Scope:
     @cached_property
     def daily(self) -> list[dict[str, Any]]:
         """Days in scope, those without events included."""
-        years = set(self.years)
-        return [entry for entry in self.results["lists"]["daily"] if int(entry["date"][:4]) in years]
+        if self.narrowed_in_kind:
+            return _counted_daily(self)
+        return [entry for entry in self.results["lists"]["daily"] if self.covers(date.fromisoformat(entry["date"]))]
 
     @cached_property
     def months(self) -> list[dict[str, Any]]:
         """Months in scope, those without events included."""
-        active = {entry["month"]: entry for entry in self.results["lists"]["months"]}
+        listed = _counted_months(self) if self.narrowed else self.results["lists"]["months"]
+        active = {entry["month"]: entry for entry in listed}
         names = dict.fromkeys(entry["date"][:7] for entry in self.daily)
         return [active.get(name, {"month": name, "events": 0, "actors": 0, "sessions": 0}) for name in names]
 
@@ -136,28 +182,17 @@ def _published(scope: Scope) -> Figures:
 
 
 def _counted(scope: Scope) -> Figures:
-    inside = f"year(time) IN ({', '.join(str(year) for year in scope.chosen)})"
-    started = inside.replace("time", "start_time")
-    # A session that crosses New Year has one row in each delivery.
-    visits = """(
-        SELECT session_key, min(start_time) AS start_time,
-            date_diff('microsecond', min(start_time), max(end_time)) / 1e6 AS seconds, sum(events) AS events,
-            arg_min(entry_event, (start_time, end_time)) AS entry_event,
-            arg_max(exit_event, (end_time, start_time)) AS exit_event
-        FROM {files} GROUP BY session_key
-    )"""
-
     def events(columns: str, rest: str = "") -> list[tuple[Any, ...]]:
-        return _rows(scope, "clean_events", f"SELECT {columns} FROM {{files}} WHERE {inside} {rest}")
+        return rows(scope, f"SELECT {columns} FROM {{events}} {rest}")
 
     def sessions(columns: str, rest: str = "") -> list[tuple[Any, ...]]:
-        return _rows(scope, "sessions", f"SELECT {columns} FROM {visits} WHERE {started} {rest}")
+        return rows(scope, f"SELECT {columns} FROM {{sessions}} {rest}")
 
     def ranked(column: str) -> str:
         return f"GROUP BY ALL ORDER BY 2 DESC, {column} NULLS LAST LIMIT {TOP}"
 
-    def ranking(rows: Sequence[tuple[Any, ...]]) -> Ranking:
-        return [(name, number) for name, number in rows]
+    def ranking(counted: Sequence[tuple[Any, ...]]) -> Ranking:
+        return [(name, number) for name, number in counted]
 
     [(event_count, users)] = events("count(*), count(DISTINCT user_id)")
     [(session_count, mean, event_mean)] = sessions(
@@ -172,31 +207,152 @@ def _counted(scope: Scope) -> Figures:
         top_events=ranking(events("event_type, count(*)", ranked("event_type"))),
         entry_events=ranking(sessions("entry_event, count(*)", ranked("entry_event"))),
         exit_events=ranking(sessions("exit_event, count(*)", ranked("exit_event"))),
-        countries=ranking(events(f"{_OBSERVED_COUNTRY} AS country, count(*)", ranked("country"))),
+        countries=ranking(events("observed_country, count(*)", ranked("observed_country"))),
         device_families=ranking(events("device_family, count(*)", ranked("device_family"))),
     )
+
+
+def _counted_daily(scope: Scope) -> list[dict[str, Any]]:
+    counted = {
+        day: {"events": number, "sessions": 0, "mean_session_seconds": None}
+        for day, number in rows(
+            scope, "SELECT time::DATE, count(*) FROM {events} WHERE time IS NOT NULL GROUP BY ALL ORDER BY 1"
+        )
+    }
+    for day, sessions, mean in rows(
+        scope, "SELECT start_time::DATE, count(*), avg(seconds) FROM {sessions} GROUP BY ALL ORDER BY 1"
+    ):
+        entry = counted.setdefault(day, {"events": 0, "sessions": 0, "mean_session_seconds": None})
+        entry.update(sessions=sessions, mean_session_seconds=mean)
+    if not counted:
+        return []
+    first, last = min(counted), max(counted)
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    none = {"events": 0, "sessions": 0, "mean_session_seconds": None}
+    return [{"date": day.isoformat(), **counted.get(day, none)} for day in days if scope.covers(day)]
+
+
+def _counted_months(scope: Scope) -> list[dict[str, Any]]:
+    started = dict(
+        rows(scope, "SELECT strftime(start_time, '%Y-%m'), count(*) FROM {sessions} GROUP BY ALL ORDER BY 1")
+    )
+    return [
+        {"month": month, "events": number, "actors": actors, "sessions": started.get(month, 0)}
+        for month, number, actors in rows(
+            scope,
+            "SELECT strftime(time, '%Y-%m'), count(*), count(DISTINCT actor) FROM {events} "
+            "WHERE time IS NOT NULL GROUP BY ALL ORDER BY 1",
+        )
+    ]
 
 
 def by_weekday_and_hour(scope: Scope) -> list[list[int]]:
     """Events by UTC weekday (Monday first) and hour."""
     counted = [[0] * 24 for _ in range(7)]
-    rows = _rows(
-        scope,
-        "clean_events",
-        "SELECT year(time), isodow(time), hour(time), count(*) FROM {files} GROUP BY ALL",
-    )
-    years = set(scope.years)
-    for year, weekday, hour, number in rows:
-        if year in years:
-            counted[weekday - 1][hour] += number
+    for weekday, hour, number in rows(
+        scope, "SELECT isodow(time), hour(time), count(*) FROM {events} WHERE time IS NOT NULL GROUP BY ALL"
+    ):
+        counted[weekday - 1][hour] = number
     return counted
 
 
-def _rows(scope: Scope, table: str, sql: str) -> list[tuple[Any, ...]]:
-    # The published figures count what cleaning sets aside, too.
-    tables = ("clean_events", "dropped_events") if table == "clean_events" else (table,)
-    files = [scope.lake.feature(name, year) for name in tables for year in scope.results["years"]]
-    return data.query(sql, files, table)
+def rows(scope: Scope, sql: str, **tables: data.Table) -> list[tuple[Any, ...]]:
+    """Rows of a query over what is in scope.
+
+    Parameters
+    ----------
+    scope : Scope
+        The filters.
+    sql : str
+        ``{events}`` in it stands for the events in scope: columns of ``clean_events`` and `observed_country`; those
+        that cleaning set aside are included, as in the published figures. ``{sessions}`` stands for the sessions in
+        scope: `session_key`, `actor`, `actor_class`, `start_time`, `end_time`, `seconds`, `events`, `intent_events`,
+        `entry_event`, `exit_event`, `country`, `device_family`; a session that crosses New Year is one row.
+    tables : Table
+        Further tables, each named in `sql` by its keyword in braces.
+    """
+    sql = sql.replace("{events}", _events(scope)).replace("{sessions}", _sessions(scope))
+    # A delivery holds few events of another year, so every delivery is read.
+    years = scope.results["years"]
+    own = {
+        # The published figures count what cleaning sets aside, too.
+        "clean_events": [
+            scope.lake.feature(name, year) for name in ("clean_events", "dropped_events") for year in years
+        ],
+        "session_parts": [scope.lake.feature("sessions", year) for year in years],
+        "assignments": [scope.lake.model("kmeans_segments") / "assignments.parquet"],
+    }
+    assets = {"clean_events": "clean_events", "session_parts": "sessions", "assignments": "kmeans_segments"}
+    used = {name: data.Table.of(files, assets[name]) for name, files in own.items() if "{" + name + "}" in sql}
+    return data.query_tables(sql, {**used, **tables})
+
+
+def _events(scope: Scope) -> str:
+    where = _where(scope, "time", "observed_country")
+    return f"(SELECT * FROM (SELECT *, {_OBSERVED_COUNTRY} AS observed_country FROM {{clean_events}}) {where})"
+
+
+def _sessions(scope: Scope) -> str:
+    # A session that crosses New Year has one row in each delivery.
+    return f"""(
+        SELECT * FROM (
+            SELECT session_key, any_value(actor) AS actor, any_value(actor_class) AS actor_class,
+                min(start_time) AS start_time, max(end_time) AS end_time,
+                date_diff('microsecond', min(start_time), max(end_time)) / 1e6 AS seconds,
+                sum(events) AS events, sum(intent_events) AS intent_events,
+                arg_min(entry_event, (start_time, end_time)) AS entry_event,
+                arg_max(exit_event, (end_time, start_time)) AS exit_event,
+                arg_min(country, (start_time, end_time)) AS country,
+                arg_min(device_family, (start_time, end_time)) AS device_family
+            FROM {{session_parts}} GROUP BY session_key
+        ) {_where(scope, "start_time", "country")}
+    )"""
+
+
+def _where(scope: Scope, time: str, country: str) -> str:
+    conditions = []
+    if scope.chosen:
+        conditions.append(f"year({time}) IN ({', '.join(str(year) for year in scope.chosen)})")
+    if scope.days:
+        first, last = scope.days
+        conditions.append(f"{time}::DATE BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'")
+    for column, names in ((country, scope.countries), ("device_family", scope.devices)):
+        if names:
+            conditions.append(f"{column} IN ({', '.join(quoted(name) for name in names)})")
+    if scope.segments:
+        chosen = ", ".join(str(segment) for segment in scope.segments)
+        conditions.append(f"actor IN (SELECT actor FROM {{assignments}} WHERE segment IN ({chosen}))")
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def quoted(name: str) -> str:
+    """Text as an SQL literal; braces are kept out of the way of relations' names."""
+    literal = "'" + name.replace("'", "''") + "'"
+    return literal.replace("{", "' || chr(123) || '")
+
+
+def names(scope: Scope, column: str) -> list[str]:
+    """Values of a column of the events in scope, the most frequent first."""
+    try:
+        found = rows(
+            scope,
+            f"SELECT {column}, count(*) FROM {{events}} WHERE {column} IS NOT NULL GROUP BY ALL ORDER BY 2 DESC, 1",
+        )
+    except data.LakeFileError:
+        return []  # The part of the page that needs the file says so.
+    return [name for name, _ in found]
+
+
+def segment_names(lake: Lake) -> dict[int, str]:
+    """Names of the segments by number; empty when there are none."""
+    files = [lake.model("kmeans_segments") / "assignments.parquet"]
+    try:
+        found = data.query(
+            "SELECT DISTINCT segment, segment_name FROM {files} WHERE segment >= 0 ORDER BY 1", files, "kmeans_segments"
+        )
+    except data.LakeFileError:
+        return {}
+    return dict(found)
 
 
 def segment_points(lake: Lake, limit: int) -> tuple[list[tuple[int, str, float, float]], int]:

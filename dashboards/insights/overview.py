@@ -55,13 +55,13 @@ def show(scope: Scope) -> None:
 
 
 def _population(scope: Scope, rows: str = "events") -> str:
-    return f"{rows} of {text.span(scope.years)}" if scope.narrowed else f"all {rows}"
+    return f"{rows} of {scope.words}" if scope.narrowed else f"all {rows}"
 
 
 def _answer(scope: Scope, figures: Figures) -> str:
     active = [entry for entry in scope.daily if entry["events"]]
     if not active:
-        return "There are no events in these years."
+        return "There are no events in this selection."
     sums = [0] * 7
     for entry in active:
         sums[date.fromisoformat(entry["date"]).weekday()] += entry["events"]
@@ -163,12 +163,12 @@ def _findings(scope: Scope) -> None:
 def _activity(scope: Scope) -> None:
     st.subheader("How much happens each day?")
     if not scope.daily:
-        st.info("These years have no day with events.")
+        st.info("This selection has no day with events.")
         return
     components.chart(activity.daily_events(scope.daily), "daily")
     idle = sum(not entry["events"] for entry in scope.daily)
     components.caption(
-        "analysis_results",
+        "clean_events" if scope.narrowed_in_kind else "analysis_results",
         "events per UTC day",
         f"{_population(scope)}; {text.count(idle)} of {text.count(len(scope.daily))} days have none "
         "and are drawn as zero",
@@ -223,7 +223,10 @@ def _places_and_devices(scope: Scope, figures: Figures) -> None:
         with column:
             st.subheader(question)
             if all(name is None for name, _ in rows):
-                st.info(f"No event of {text.span(scope.years)} names a {missing}.", icon=":material/do_not_disturb_on:")
+                st.info(
+                    f"No event of {text.prose(scope.words) or 'these data'} names a {missing}.",
+                    icon=":material/do_not_disturb_on:",
+                )
             else:
                 _ranked(scope, rows, figures.events, question, "clean_events", colour=base.GREEN)
 
