@@ -17,7 +17,7 @@ from analytics_assets.partitions import event_years
 SNAPSHOT = Path(__file__).with_name("graph_snapshot.json")
 HEAVY = (
     "tensorflow pyspark dagster_pyspark sklearn prophet statsmodels xgboost hmmlearn plotly pandas duckdb pyarrow "
-    "streamlit"
+    "streamlit s3fs botocore"
 ).split()
 
 

@@ -12,7 +12,7 @@ from analytics_assets.checks.results import check_agreement, check_results_schem
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.files import read_json, sha256_of, write_json
 from analytics_assets.metadata import attributes, document_schema, failing_clearly, file_metadata
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 
 MODELS = (
@@ -81,6 +81,7 @@ HEADLINES = (
     code_version="3",
     **attributes(document_schema(RESULT_FIELDS), layer="report", kinds={"duckdb", "json"}),
 )
+@in_lake
 def analysis_results(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Every published figure over all years in one JSON file, each with unit, denominator, population and source, and a
     ranked list of findings in plain language."""
