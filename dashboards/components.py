@@ -18,6 +18,7 @@ from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 from dashboards import text
 from dashboards.charts import base
 from dashboards.data import LakeFileError, MissingFileError
+from dashboards.selection import Scope
 
 SYNTHETIC_LABEL = "Synthetic sample data"
 
@@ -100,6 +101,12 @@ def tiles(row: Sequence[Tile]) -> None:
                 chart_data=list(tile.trend) if len(tile.trend) > 1 else None,
                 chart_type="area",
             )
+
+
+def unfiltered(scope: Scope, what: str) -> None:
+    """Say that the global filters do not apply to a part of a page, when one of them is set."""
+    if scope.narrowed:
+        st.caption(f":material/filter_alt_off: The filters ({text.prose(scope.words)}) do not apply to {what}.")
 
 
 def synthetic_label() -> None:
