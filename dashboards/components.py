@@ -224,10 +224,29 @@ def tiles(row: Sequence[Tile]) -> None:
             )
 
 
-def unfiltered(scope: Scope, what: str) -> None:
-    """Say that the global filters do not apply to a part of a page, when one of them is set."""
-    if scope.narrowed:
-        st.caption(f":material/filter_alt_off: The filters ({text.prose(scope.words)}) do not apply to {what}.")
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    scope: Scope,
+    *,
+    source: str,
+    alt: str,
+    column_config: Mapping[str, Any] | None = None,
+    figure: go.Figure | None = None,
+) -> None:
+    """Draw rows as a table over the full width, and offer them as files.
+
+    Parameters
+    ----------
+    rows, name, scope, source, figure
+        See `export`; `figure` is the chart that shows the same.
+    alt : str
+        The table in words.
+    column_config : mapping, optional
+        Streamlit's settings of columns.
+    """
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=dict(column_config or {}), alt=alt)
+    export(rows, name, scope, source=source, figure=figure)
 
 
 def synthetic_label() -> None:

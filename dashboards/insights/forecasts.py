@@ -8,16 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from analytics_assets.core.intervals import wilson
-from dashboards import components, event_names, text
-from dashboards.charts import base, changes
+from dashboards import components, text
+from dashboards.charts import base
 from dashboards.charts import forecasts as charts
-from dashboards.charts.changes import Change
 from dashboards.components import Tile
 from dashboards.insights import forecasts_figures as figures
-from dashboards.insights.forecasts_figures import LEADERBOARD_ASSET, METRIC_NAMES, Anomaly, Cause, Judged
+from dashboards.insights import forecasts_surprises
+from dashboards.insights.forecasts_figures import (
+    LEADERBOARD_ASSET,
+    METRIC_NAMES,
+    Judged,
+    metric_words,
+    name_words,
+    value_words,
+)
 from dashboards.selection import Scope
 
 METRIC_KEY, HORIZON_KEY, WAY_KEY, DAY_KEY = "metric", "horizon", "way", "surprise"
@@ -46,7 +54,7 @@ def show(scope: Scope) -> None:
     judged = _chosen(rows)
     champion = next((row for row in judged if row.is_champion), judged[0])
     answer = st.container()
-    components.unfiltered(scope, "forecasts, which are made from all years and everybody")
+    components.unfiltered(scope, "this page")
     with components.explained():
         _forecast(scope, judged, champion, answer)
     with components.explained():
@@ -56,29 +64,11 @@ def show(scope: Scope) -> None:
     with components.explained():
         _components(scope, champion)
     with components.explained():
-        _surprises(scope, champion)
-
-
-def _name(model: str) -> str:
-    return figures.MODEL_NAMES.get(model, text.visible(model))
-
-
-def _metric(name: str) -> str:
-    return METRIC_NAMES.get(name, text.visible(name))
+        forecasts_surprises.show(scope, champion)
 
 
 def _steps(row: Judged) -> str:
     return f"{row.horizon} {row.step}{'' if row.horizon == 1 else 's'}"
-
-
-def _value(value: float | None, unit: str) -> str:
-    if value is None:
-        return text.NO_DATA
-    if unit == "s":
-        return text.duration(value)
-    if unit == "ms":
-        return f"{value:,.0f} ms"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}"
 
 
 def _chosen(rows: Sequence[Judged]) -> list[Judged]:
@@ -87,7 +77,7 @@ def _chosen(rows: Sequence[Judged]) -> list[Judged]:
     metrics += sorted({row.metric for row in rows} - set(metrics))
     left, right = st.columns(2)
     with left:
-        metric = st.selectbox("Metric", metrics, key=METRIC_KEY, format_func=_metric, bind="query-params")
+        metric = st.selectbox("Metric", metrics, key=METRIC_KEY, format_func=metric_words, bind="query-params")
     own = [row for row in rows if row.metric == metric]
     horizons = sorted({row.horizon for row in own})
     with right:
@@ -113,7 +103,7 @@ def _forecast(scope: Scope, judged: Sequence[Judged], champion: Judged, answer: 
         ways,
         index=ways.index(champion.model) if champion.model in ways else 0,
         key=f"{WAY_KEY} {champion.metric} {champion.horizon}",
-        format_func=lambda name: f"{_name(name)}{' (the best here)' if name == champion.model else ''}",
+        format_func=lambda name: f"{name_words(name)}{' (the best here)' if name == champion.model else ''}",
     )
     found = figures.forecast(scope.lake, champion.metric, way, champion.horizon)
     if found is None:
@@ -123,17 +113,15 @@ def _forecast(scope: Scope, judged: Sequence[Judged], champion: Judged, answer: 
         st.markdown(_answer(champion))
         _tiles(champion, figures.forecast(scope.lake, champion.metric, champion.model, champion.horizon))
     history = figures.history(scope.lake, champion.metric, HISTORY_STEPS[champion.step])
-    components.chart(
-        charts.forecast(
-            history,
-            found.expected,
-            title=_metric(champion.metric),
-            unit=champion.unit,
-            step=champion.step,
-            from_zero=True,
-        ),
-        "forecast",
+    figure = charts.forecast(
+        history,
+        found.expected,
+        title=metric_words(champion.metric),
+        unit=champion.unit,
+        step=champion.step,
+        from_zero=True,
     )
+    components.chart(figure, "forecast", scope)
     withheld = [f"{level} %" for level in figures.LEVELS if all(entry.bands[level] is None for entry in found.expected)]
     notes = [
         f"the {text.listed(withheld)} interval is withheld: too few past errors" if withheld else "",
@@ -150,26 +138,32 @@ def _forecast(scope: Scope, judged: Sequence[Judged], champion: Judged, answer: 
             f"A simple forecast stands in for the model: {text.prose(found.fallback_reason)}", icon=":material/info:"
         )
     with st.expander("As a table"):
-        _expected_table(found, champion)
+        _expected_table(scope, found, champion, figure)
 
 
-def _expected_table(found: figures.Forecast, champion: Judged) -> None:
+def _expected_table(scope: Scope, found: figures.Forecast, champion: Judged, figure: go.Figure) -> None:
     def interval(entry: charts.Expected, level: int) -> str:
         band = entry.bands[level]
-        return text.NO_DATA if band is None else f"{_value(band[0], champion.unit)} – {_value(band[1], champion.unit)}"
+        return (
+            text.NO_DATA
+            if band is None
+            else f"{value_words(band[0], champion.unit)} – {value_words(band[1], champion.unit)}"
+        )
 
-    st.dataframe(
+    components.table(
         [
             {
                 "When": text.minute(entry.time) if champion.step == "hour" else text.day(entry.time),
-                "Expected": _value(entry.mean, champion.unit),
+                "Expected": value_words(entry.mean, champion.unit),
                 "80 % interval": interval(entry, 80),
                 "95 % interval": interval(entry, 95),
             }
             for entry in found.expected
         ],
-        hide_index=True,
-        width="stretch",
+        "Forecast",
+        scope,
+        source=LEADERBOARD_ASSET,
+        figure=figure,
         alt="Table of the forecast with its intervals.",
     )
 
@@ -194,9 +188,10 @@ def _covered(row: Judged | None) -> str:
 
 def _answer(champion: Judged) -> str:
     kind = "" if champion.is_model else ", a simple rule that no model beats"
+    metric, best = metric_words(champion.metric), name_words(champion.model)
     sentence = (
-        f"**{_metric(champion.metric)}**, {_steps(champion)} ahead: best is **{_name(champion.model)}**{kind}, on average "
-        f"{_value(champion.mae, champion.unit)} off"
+        f"**{metric}**, {_steps(champion)} ahead: best is **{best}**{kind}, on average "
+        f"{value_words(champion.mae, champion.unit)} off"
     )
     if champion.relative_mae is not None and champion.model != "seasonal_naive":
         change = 100 * (champion.relative_mae - 1)
@@ -215,13 +210,19 @@ def _tiles(champion: Judged, found: figures.Forecast | None) -> None:
         shown.append(
             Tile(
                 f"Expected, next {_steps(champion)}",
-                _value(value, champion.unit),
+                value_words(value, champion.unit),
                 f"{champion.unit} in all" if adds_up else f"mean of the {champion.step}s",
                 "",
                 means,
             )
         )
-    shown.append(Tile("Mean absolute error", _value(champion.mae, champion.unit), f"{_name(champion.model)}"))
+    shown.append(
+        Tile(
+            "Mean absolute error",
+            value_words(champion.mae, champion.unit),
+            f"{name_words(champion.model)}",
+        )
+    )
     if champion.mase is not None:
         shown.append(
             Tile(
@@ -248,22 +249,20 @@ def _tiles(champion: Judged, found: figures.Forecast | None) -> None:
 def _ladder(scope: Scope, judged: Sequence[Judged]) -> None:
     st.subheader("Which way to forecast was nearest?")
     first = judged[0]
-    components.chart(
-        base.bars(
-            [
-                base.Bar(
-                    f"{'★ ' if row.is_champion else ''}{_name(row.model)}{'' if row.is_model else ' (baseline)'}",
-                    row.rmse,
-                    f"{_value(row.rmse, row.unit)} · mean error {_value(row.mae, row.unit)}",
-                    base.BLUE if row.is_model and row.points >= FEW_POINTS else base.GREY,
-                )
-                for row in judged
-            ],
-            title=f"Error of forecasts of {_metric(first.metric)}, {_steps(first)} ahead, the best first",
-            unit=f"root mean squared error, {first.unit}",
-        ),
-        "ladder",
+    figure = base.bars(
+        [
+            base.Bar(
+                f"{'★ ' if row.is_champion else ''}{name_words(row.model)}{'' if row.is_model else ' (baseline)'}",
+                row.rmse,
+                f"{value_words(row.rmse, row.unit)} · mean error {value_words(row.mae, row.unit)}",
+                base.BLUE if row.is_model and row.points >= FEW_POINTS else base.GREY,
+            )
+            for row in judged
+        ],
+        title=f"Error of forecasts of {metric_words(first.metric)}, {_steps(first)} ahead, the best first",
+        unit=f"root mean squared error, {first.unit}",
     )
+    components.chart(figure, "ways-to-predict", scope)
     components.caption(
         LEADERBOARD_ASSET,
         f"root mean squared error in {first.unit}, shorter is better; models blue, simpler ways grey, all grey below "
@@ -271,26 +270,28 @@ def _ladder(scope: Scope, judged: Sequence[Judged]) -> None:
         f"{text.count(first.points)} outcomes at {text.count(first.cuts)} cuts of the past, all years",
         scope.as_of,
     )
-    st.dataframe(
+    components.table(
         [
             {
                 "Rank": row.rank,
-                "Way to forecast": _name(row.model),
+                "Way to forecast": name_words(row.model),
                 "Kind": "model" if row.is_model else "baseline",
-                "Mean error": _value(row.mae, row.unit),
-                "Root mean squared error": _value(row.rmse, row.unit),
+                "Mean error": value_words(row.mae, row.unit),
+                "Root mean squared error": value_words(row.rmse, row.unit),
                 "Scaled error": row.mase,
                 "Against last week again": row.relative_mae,
                 "Cuts won": 100 * row.cuts_won,
                 "80 % held": None if row.coverage80 is None else 100 * row.coverage80,
                 "95 % held": None if row.coverage95 is None else 100 * row.coverage95,
-                "Width of 80 %": _value(row.width80, row.unit),
-                "Width of 95 %": _value(row.width95, row.unit),
+                "Width of 80 %": value_words(row.width80, row.unit),
+                "Width of 95 %": value_words(row.width95, row.unit),
             }
             for row in judged
         ],
-        hide_index=True,
-        width="stretch",
+        "Ways to forecast",
+        scope,
+        source=LEADERBOARD_ASSET,
+        figure=figure,
         column_config={
             "Scaled error": st.column_config.NumberColumn(format="%.2f", help="MASE; below 1 is better."),
             "Against last week again": st.column_config.NumberColumn(
@@ -318,17 +319,31 @@ def _backtest(scope: Scope, champion: Judged) -> None:
     if not found.forecasts:
         st.info("There are no cuts far enough in the past.", icon=":material/do_not_disturb_on:")
         return
-    components.chart(
-        charts.backtest(
-            found.actual, found.forecasts, title=_metric(champion.metric), unit=champion.unit, step=champion.step
-        ),
-        "backtest",
+    figure = charts.backtest(
+        found.actual,
+        found.forecasts,
+        title=metric_words(champion.metric),
+        unit=champion.unit,
+        step=champion.step,
     )
+    components.chart(figure, "backtest", scope)
     components.caption(
         model,
         f"{champion.unit} per {champion.step}; each dashed line knew only what came before it",
-        f"{len(found.forecasts)} cuts by {_name(model)}, {_steps(champion)} ahead",
+        f"{len(found.forecasts)} cuts by {name_words(model)}, {_steps(champion)} ahead",
         scope.as_of,
+    )
+    came = dict(found.actual)
+    components.export(
+        [
+            {"Cut": cut, "Time (UTC)": moment, "Forecast": mean, "Came": came[moment]}
+            for cut, points in found.forecasts
+            for moment, mean in points
+        ],
+        "Backtest",
+        scope,
+        source=model,
+        figure=figure,
     )
 
 
@@ -344,126 +359,16 @@ def _components(scope: Scope, champion: Judged) -> None:
     scale = "transformed by the model"
     left, right = st.columns(2)
     with left:
-        components.chart(charts.trend(found.trend, scale), "trend")
+        figure = charts.trend(found.trend, scale)
+        components.chart(figure, "trend", scope)
     with right:
         if found.weekly:
-            components.chart(charts.weekly(found.weekly, scale), "weekly")
+            figure = charts.weekly(found.weekly, scale)
+            components.chart(figure, "weekly-part", scope)
     holidays = f"; holidays move {text.count(len(found.holidays))} days" if found.holidays else "; no holidays used"
     components.caption(
         "prophet_forecast",
         f"parts that add up on the model's scale, which is not that of {champion.unit}{holidays}",
         "all years and the days ahead",
-        scope.as_of,
-    )
-
-
-def _surprises(scope: Scope, champion: Judged) -> None:
-    st.subheader("Which days could nobody expect?")
-    found = figures.anomalies(scope.lake, champion.metric)
-    if not found:
-        st.info(
-            f"No day of {_metric(champion.metric)} lay outside the 95 % interval, or days are not judged for it.",
-            icon=":material/do_not_disturb_on:",
-        )
-        return
-    st.dataframe(
-        [
-            {
-                "Rank": row.rank,
-                "Day": text.day(row.day.isoformat()),
-                "Came": _value(row.actual, champion.unit),
-                "Expected": _value(row.expected, champion.unit),
-                "95 % interval": f"{_value(row.low, champion.unit)} – {_value(row.high, champion.unit)}",
-                "Times the half-width": row.score,
-                "Direction": row.direction,
-                "Holiday share": 100 * row.holiday_share,
-                "Moved most": _moved(row),
-            }
-            for row in found
-        ],
-        hide_index=True,
-        width="stretch",
-        column_config={
-            "Times the half-width": st.column_config.NumberColumn(format="%.2f"),
-            "Holiday share": st.column_config.NumberColumn(
-                format="%.0f %%", help="Share of events from countries with a public holiday."
-            ),
-        },
-        alt="Table of days outside the 95 % interval, most surprising first.",
-    )
-    components.caption(
-        LEADERBOARD_ASSET,
-        f"days outside the 95 % interval of {_name(found[0].model)}, by distance",
-        "days of the last year that a backtest forecast",
-        scope.as_of,
-    )
-    by_day = {row.day.isoformat(): row for row in found}
-    chosen = st.selectbox(
-        "Day", list(by_day), key=f"{DAY_KEY} {champion.metric}",
-        format_func=lambda day: f"{by_day[day].rank}. {text.day(day)}, {by_day[day].direction}",
-    )  # fmt: skip
-    _causes(scope, by_day[chosen], champion)
-
-
-def _moved(row: Anomaly) -> str:
-    if row.dimension is None or row.value is None or row.contribution is None:
-        return text.NO_DATA
-    return f"{text.visible(_part(row.dimension, row.value))} {row.contribution:+,.1f}"
-
-
-def _part(dimension: str, value: str) -> str:
-    return event_names.readable(value) if dimension == "event_type" else value
-
-
-def shown_causes(causes: Sequence[Cause], limit: int) -> list[tuple[str | None, float]]:
-    """The largest parts of a difference and all others as one, named None; they add up to the whole."""
-    named: list[tuple[str | None, float]] = [(cause.value, cause.contribution) for cause in causes[:limit]]
-    rest = causes[limit:]
-    return named + ([(None, sum(cause.contribution for cause in rest))] if rest else [])
-
-
-def _causes(scope: Scope, day: Anomaly, champion: Judged) -> None:
-    found = figures.causes(scope.lake, champion.metric, day.day)
-    if not found:
-        st.info("This day has no reference days before it, or is beyond those that are split.", icon=":material/info:")
-        return
-    if day.holiday_share > 0:
-        st.caption(
-            f":material/celebration: {text.share(day.holiday_share)} of the events come from countries with a public "
-            "holiday that day."
-        )
-    dimension = st.segmented_control(
-        "Split by", list(found), default=day.dimension if day.dimension in found else next(iter(found)),
-        format_func=lambda name: name.replace("_", " "), key=f"split {champion.metric} {day.day}",
-    )  # fmt: skip
-    causes = found.get(dimension) or next(iter(found.values()))
-    total = sum(cause.contribution for cause in causes)
-    parts = shown_causes(causes, CAUSES_SHOWN)
-    st.markdown(
-        f"{text.day(day.day.isoformat())}: **{total:+,.1f} {champion.unit}** against the same weekday of the four weeks "
-        "before. The parts add up to it; they say where it moved, not why."
-    )
-    components.chart(
-        changes.changes(
-            [
-                Change(
-                    f"{len(causes) - CAUSES_SHOWN} others" if value is None else _part(dimension or "", value),
-                    contribution,
-                    None,
-                    f"{contribution:+,.1f}",
-                    base.GREY if value is None else base.BLUE if contribution >= 0 else base.VERMILLION,
-                )
-                for value, contribution in parts
-            ],
-            title=f"Parts of the difference of {text.day(day.day.isoformat())}",
-            unit=f"difference in {champion.unit}",
-            tickformat=",",
-        ),
-        "causes",
-    )
-    components.caption(
-        LEADERBOARD_ASSET,
-        f"part of the difference in {champion.unit} from the mean of the reference days",
-        f"{text.day(day.day.isoformat())} and the same weekday of the four weeks before",
         scope.as_of,
     )

@@ -1,6 +1,7 @@
 """Figures of the page "Forecasts": what is expected, how good that is, what surprised.
 
-Put here: reading what the forecasting models and their leaderboard published. Keep out: drawing, wording.
+Put here: reading what the forecasting models and their leaderboard published, and names and values for people. Keep
+out: drawing, sentences.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from analytics_assets.core.lake import Lake
 from analytics_assets.schemas import HOURLY_METRIC
-from dashboards import data
+from dashboards import data, text
 from dashboards.charts.forecasts import Expected, Point
 from dashboards.selection import quoted
 
@@ -41,6 +42,27 @@ METRIC_NAMES = {
 }
 
 LEVELS = (80, 95)
+
+
+def name_words(model: str) -> str:
+    """A way to forecast as people call it."""
+    return MODEL_NAMES.get(model, text.visible(model))
+
+
+def metric_words(name: str) -> str:
+    """A metric as people call it."""
+    return METRIC_NAMES.get(name, text.visible(name))
+
+
+def value_words(value: float | None, unit: str) -> str:
+    """A metric's value for people."""
+    if value is None:
+        return text.NO_DATA
+    if unit == "s":
+        return text.duration(value)
+    if unit == "ms":
+        return f"{value:,.0f} ms"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}"
 
 
 @dataclass(frozen=True)

@@ -67,27 +67,25 @@ def _states(scope: Scope, states: Sequence[HiddenState]) -> None:
         f"{text.share(first.share)} of all events"
         + (f" and lasts {first.dwell_events:.1f} events on average." if first.dwell_events is not None else ".")
     )
-    components.unfiltered(scope, "the hidden Markov model, which covers the training sessions of all years")
+    components.unfiltered(scope, "the hidden Markov model")
     with components.explained():
         _tiles(scope, states)
     st.subheader("How large are the states?")
     stable = _stability(scope)
-    components.chart(
-        base.bars(
-            [
-                base.Bar(
-                    label + (" (unstable)" if stable.get(state.number, 1.0) < UNSTABLE else ""),
-                    state.events,
-                    f"{text.count(state.events)} · {text.share(state.share)}",
-                    base.BLUE if stable.get(state.number, 1.0) >= UNSTABLE else base.GREY,
-                )
-                for state, label in zip(states, labels, strict=True)
-            ],
-            title="Sizes of the hidden states",
-            unit="events",
-        ),
-        "states",
+    figure = base.bars(
+        [
+            base.Bar(
+                label + (" (unstable)" if stable.get(state.number, 1.0) < UNSTABLE else ""),
+                state.events,
+                f"{text.count(state.events)} · {text.share(state.share)}",
+                base.BLUE if stable.get(state.number, 1.0) >= UNSTABLE else base.GREY,
+            )
+            for state, label in zip(states, labels, strict=True)
+        ],
+        title="Sizes of the hidden states",
+        unit="events",
     )
+    components.chart(figure, "hidden-states", scope)
     components.caption(
         ASSET,
         "events whose likeliest state it is, and share of all; grey where fits to halves of the sessions find a state "
@@ -96,7 +94,7 @@ def _states(scope: Scope, states: Sequence[HiddenState]) -> None:
         scope.as_of,
     )
     with st.expander("As a table"):
-        st.dataframe(
+        components.table(
             [
                 {
                     "State": text.visible(label),
@@ -110,8 +108,10 @@ def _states(scope: Scope, states: Sequence[HiddenState]) -> None:
                 }
                 for state, label in zip(states, labels, strict=True)
             ],
-            hide_index=True,
-            width="stretch",
+            "Hidden states",
+            scope,
+            source=ASSET,
+            figure=figure,
             column_config={
                 "Events": st.column_config.NumberColumn(format="localized"),
                 **{
@@ -188,27 +188,35 @@ def _events(scope: Scope, states: Sequence[HiddenState]) -> None:
     if not rows:
         st.info("No event is frequent enough in this state.", icon=":material/do_not_disturb_on:")
         return
-    components.chart(
-        base.bars(
-            [
-                base.Bar(
-                    event_names.readable(row.event),
-                    row.lift,
-                    f"×{row.lift:.1f} · {text.share(row.probability)} of the state",
-                    base.GREEN,
-                )
-                for row in rows
-            ],
-            title="Events of the state by lift",
-            unit="times likelier than over all states",
-        ),
-        "lifted",
+    figure = base.bars(
+        [
+            base.Bar(
+                event_names.readable(row.event),
+                row.lift,
+                f"×{row.lift:.1f} · {text.share(row.probability)} of the state",
+                base.GREEN,
+            )
+            for row in rows
+        ],
+        title="Events of the state by lift",
+        unit="times likelier than over all states",
     )
+    components.chart(figure, "events-of-a-state", scope)
     components.caption(
         ASSET,
         f"times likelier than over all states, and chance in the state; events of at least {text.share(TELLING_SHARE)}",
         _TRAINING,
         scope.as_of,
+    )
+    components.export(
+        [
+            {"Event": text.visible(event_names.readable(row.event)), "Probability": row.probability, "Lift": row.lift}
+            for row in rows
+        ],
+        f"Events of state {states[place].number}",
+        scope,
+        source=ASSET,
+        figure=figure,
     )
 
 
@@ -216,23 +224,31 @@ def _moves(scope: Scope, states: Sequence[HiddenState]) -> None:
     st.subheader("How do people pass from one state to another?")
     matrix = figures.moves(scope.lake, len(states))
     labels = state_labels(states)
-    components.chart(
-        heatmaps.heatmap(
-            labels,
-            labels,
-            matrix,
-            [[_percent(value) for value in row] for row in matrix],
-            title="Chance of the next action's state",
-            rows_are="From",
-            columns_are="To",
-        ),
-        "moves",
+    figure = heatmaps.heatmap(
+        labels,
+        labels,
+        matrix,
+        [[_percent(value) for value in row] for row in matrix],
+        title="Chance of the next action's state",
+        rows_are="From",
+        columns_are="To",
     )
+    components.chart(figure, "moves-between-states", scope)
     components.caption(
         ASSET,
         "estimated chance, in percent, that the next action has the state of the column; rows sum to 100",
         _TRAINING,
         scope.as_of,
+    )
+    components.export(
+        [
+            {"From": text.visible(label), **dict(zip(labels, row, strict=True))}
+            for label, row in zip(labels, matrix, strict=True)
+        ],
+        "Moves between hidden states",
+        scope,
+        source=ASSET,
+        figure=figure,
     )
 
 
@@ -243,20 +259,28 @@ def _percent(value: float | None) -> str:
 def _hours(scope: Scope, states: Sequence[HiddenState]) -> None:
     st.subheader("At which hours?")
     shares, events = figures.hours(scope.lake, len(states))
-    components.chart(
-        heatmaps.heatmap(
-            state_labels(states),
-            [str(hour) for hour in range(24)],
-            shares,
-            [[_percent(value) for value in row] for row in shares],
-            title="Share of each state by hour of the day",
-            columns_are="Hour of the day (UTC)",
-        ),
-        "hours",
+    figure = heatmaps.heatmap(
+        state_labels(states),
+        [str(hour) for hour in range(24)],
+        shares,
+        [[_percent(value) for value in row] for row in shares],
+        title="Share of each state by hour of the day",
+        columns_are="Hour of the day (UTC)",
     )
+    components.chart(figure, "hidden-states-by-hour", scope)
     few = [str(hour) for hour, number in enumerate(events) if number < FEW_HOUR_EVENTS]
     note = f"; fewer than {FEW_HOUR_EVENTS} events at {text.listed(few)} h" if few else ""
     components.caption(ASSET, f"share of the state in the events of the hour, in percent{note}", _TRAINING, scope.as_of)
+    components.export(
+        [
+            {"State": text.visible(label), **{f"{hour:02}:00 UTC": share for hour, share in enumerate(row)}}
+            for label, row in zip(state_labels(states), shares, strict=True)
+        ],
+        "Hidden states by hour",
+        scope,
+        source=ASSET,
+        figure=figure,
+    )
 
 
 def _decode(scope: Scope) -> None:
@@ -281,16 +305,14 @@ def _decode(scope: Scope) -> None:
     )
     steps = [f"{place}. {event_names.readable(event)}" for place, event in enumerate(journey, start=1)]
     shown = [state for state in range(len(names)) if max(row[state] for row in chances) >= TELLING_SHARE]
-    components.chart(
-        heatmaps.heatmap(
-            [names[state] for state in shown],
-            steps,
-            [[row[state] for row in chances] for state in shown],
-            [[_percent(row[state]) for row in chances] for state in shown],
-            title="Chance of each hidden state at each event of the journey",
-        ),
-        "decoded",
+    figure = heatmaps.heatmap(
+        [names[state] for state in shown],
+        steps,
+        [[row[state] for row in chances] for state in shown],
+        [[_percent(row[state]) for row in chances] for state in shown],
+        title="Chance of each hidden state at each event of the journey",
     )
+    components.chart(figure, "states-of-a-journey", scope)
     components.caption(
         ASSET,
         "chance of the state, in percent, given the whole journey; states that reach one percent nowhere are left out",

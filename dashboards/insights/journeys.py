@@ -62,7 +62,8 @@ def _flow(scope: Scope, stream: Stream) -> None:
     _tiles(found)
     st.subheader("How do sessions flow through their first steps?")
     _stream_choice()
-    components.chart(_sankey(found), "flow")
+    figure = _sankey(found)
+    components.chart(figure, "flow-of-sessions", scope)
     components.caption(
         "clean_events, sessions",
         f"sessions by their first {figures.FLOW_STEPS} steps; each session counts once, the "
@@ -72,10 +73,12 @@ def _flow(scope: Scope, stream: Stream) -> None:
     )
     with st.expander("As a table: share of all sessions by event and step"):
         rows = step_matrix(found)
-        st.dataframe(
+        components.table(
             rows,
-            hide_index=True,
-            width="stretch",
+            "Share of sessions by event and step",
+            scope,
+            source="clean_events, sessions",
+            figure=figure,
             column_config={
                 name: st.column_config.NumberColumn(format="%.1f %%") for name in rows[0] if name != "Event"
             },
@@ -204,21 +207,19 @@ def _runs(scope: Scope) -> None:
         if not runs:
             st.info(f"No session of {year} has {number} such events.", icon=":material/do_not_disturb_on:")
             return
-        components.chart(
-            base.bars(
-                [
-                    base.Bar(
-                        " → ".join(event_names.event_labels(run.events)),
-                        run.occurrences,
-                        f"{text.count(run.occurrences)} · {text.share(run.share)}",
-                    )
-                    for run in runs[:RUNS_SHOWN]
-                ],
-                title=f"Most frequent runs of {number} events",
-                unit="occurrences",
-            ),
-            "runs",
+        figure = base.bars(
+            [
+                base.Bar(
+                    " → ".join(event_names.event_labels(run.events)),
+                    run.occurrences,
+                    f"{text.count(run.occurrences)} · {text.share(run.share)}",
+                )
+                for run in runs[:RUNS_SHOWN]
+            ],
+            title=f"Most frequent runs of {number} events",
+            unit="occurrences",
         )
+        components.chart(figure, "runs-of-events", scope)
         components.caption(
             "spark_event_ngrams",
             f"occurrences and share of all runs of {number} events, overlapping ones included",
@@ -226,7 +227,7 @@ def _runs(scope: Scope) -> None:
             scope.as_of,
         )
         with st.expander(f"All {len(runs)} as a table"):
-            st.dataframe(
+            components.table(
                 [
                     {
                         **{
@@ -239,8 +240,10 @@ def _runs(scope: Scope) -> None:
                     }
                     for run in runs
                 ],
-                hide_index=True,
-                width="stretch",
+                "Runs of events",
+                scope,
+                source="spark_event_ngrams",
+                figure=figure,
                 column_config={
                     "Occurrences": st.column_config.NumberColumn(format="localized"),
                     "Sessions": st.column_config.NumberColumn(format="localized"),

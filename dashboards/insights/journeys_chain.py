@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboards import components, data, event_names, shapes, text
@@ -47,7 +48,7 @@ CHAIN_METRICS = {
 }
 """What the page reads of the chain's metrics."""
 
-_SCOPE_NOTE = "the Markov chain, which covers the training sessions of all years"
+_SCOPE_NOTE = "what the Markov chain says"
 _TRAINING = "training sessions of people, all years"
 
 
@@ -78,16 +79,14 @@ def moves(scope: Scope) -> None:
             st.info("No session has two events.", icon=":material/do_not_disturb_on:")
             return
         largest = max(_weight(edge, weight) for edge in found)
-        components.chart(
-            flows.network(
-                [
-                    Move(edge.origin, edge.target, _weight(edge, weight) / largest, _edge_words(edge), edge.significant)
-                    for edge in found
-                ],
-                (START, EXIT),
-            ),
-            "network",
+        figure = flows.network(
+            [
+                Move(edge.origin, edge.target, _weight(edge, weight) / largest, _edge_words(edge), edge.significant)
+                for edge in found
+            ],
+            (START, EXIT),
         )
+        components.chart(figure, "moves-between-events", scope)
         left_out = f"; {number - len(found)} weaker ones would not fit" if len(found) < number else ""
         components.caption(
             "markov_chain",
@@ -96,7 +95,7 @@ def moves(scope: Scope) -> None:
             _TRAINING,
             scope.as_of,
         )
-        _edge_table(found)
+        _edge_table(scope, found, figure)
 
 
 def _weight(edge: Edge, weight: Weight) -> float:
@@ -113,9 +112,9 @@ def _edge_words(edge: Edge) -> str:
     )
 
 
-def _edge_table(found: list[Edge]) -> None:
+def _edge_table(scope: Scope, found: list[Edge], figure: go.Figure) -> None:
     with st.expander("As a table"):
-        st.dataframe(
+        components.table(
             [
                 {
                     "From": text.visible(_shown(edge.origin)),
@@ -130,8 +129,10 @@ def _edge_table(found: list[Edge]) -> None:
                 }
                 for edge in found
             ],
-            hide_index=True,
-            width="stretch",
+            "Moves between events",
+            scope,
+            source="markov_chain",
+            figure=figure,
             column_config={
                 "Times": st.column_config.NumberColumn(format="localized"),
                 "Sessions": st.column_config.NumberColumn(format="localized"),
@@ -171,23 +172,31 @@ def goals(scope: Scope) -> None:
         with left:
             st.markdown("**Chance to come to it**")
             shown = [row for row in chances if row[0] not in (goal, START)][:ROWS_SHOWN]
-            components.chart(
-                base.bars(
-                    [
-                        base.Bar(_shown(event), chance, _distance_words(chance, distance), base.GREEN)
-                        for event, chance, distance in shown
-                    ],
-                    title="Chance to come to the goal by event",
-                    unit="probability",
-                    longest=1.0,
-                ),
-                "goal",
+            figure = base.bars(
+                [
+                    base.Bar(_shown(event), chance, _distance_words(chance, distance), base.GREEN)
+                    for event, chance, distance in shown
+                ],
+                title="Chance to come to the goal by event",
+                unit="probability",
+                longest=1.0,
             )
+            components.chart(figure, "chance-of-a-goal", scope)
             components.caption(
                 "markov_chain",
                 f"chance before the session ends and mean events on the way; the {len(shown)} best",
                 f"model-based, {_TRAINING}",
                 scope.as_of,
+            )
+            components.export(
+                [
+                    {"From": text.visible(_shown(event)), "Chance": chance, "Events to the goal": distance}
+                    for event, chance, distance in shown
+                ],
+                "Chance of a goal by event",
+                scope,
+                source="markov_chain",
+                figure=figure,
             )
         with right:
             st.markdown("**What would be lost without an event**")
@@ -218,13 +227,30 @@ def _removal(scope: Scope) -> None:
         interval = None if state.low is None or state.high is None else (state.low, state.high)
         said = "" if interval is None else f" [{100 * interval[0]:.0f}–{100 * interval[1]:.0f}]"
         bars.append(base.Bar(event_names.readable(state.event), effect, text.share(effect) + said, interval=interval))
-    components.chart(base.bars(bars, title="Removal effect by event", unit="share of goals", longest=1.0), "removal")
+    figure = base.bars(bars, title="Removal effect by event", unit="share of goals", longest=1.0)
+    components.chart(figure, "removal-effects", scope)
     components.caption(
         "markov_chain",
-        "removal effect: share of the journeys to any goal that pass the event (of a goal: that come to it first), with "
-        f"95 % interval over people; the {len(bars)} largest",
+        "removal effect: share of the journeys to any goal that pass the event (of a goal: that come to it first), "
+        f"with 95 % interval over people; the {len(bars)} largest",
         f"model-based, not causal, {_TRAINING}",
         scope.as_of,
+    )
+    components.export(
+        [
+            {
+                "Event": text.visible(event_names.readable(state.event)),
+                "Removal effect": state.removal_effect,
+                "From": state.low,
+                "To": state.high,
+                "Credit": state.credit,
+            }
+            for state in states
+        ],
+        "Removal effect by event",
+        scope,
+        source="markov_chain",
+        figure=figure,
     )
 
 
@@ -244,23 +270,21 @@ def what_if(scope: Scope) -> None:
         )
         _how_true(scope)
         known = [row for row in rows if row["goal_rate_change"] is not None]
-        components.chart(
-            changes.changes(
-                [
-                    Change(
-                        f"Without {event_names.readable(row['removed_event'])}, {_reading(row['reading'])}",
-                        row["goal_rate_change"],
-                        (row["goal_rate_change_low"], row["goal_rate_change_high"]),
-                        f"{100 * row['goal_rate_change']:+.1f}",
-                        base.VERMILLION if row["reading"] == "exit" else base.BLUE,
-                    )
-                    for row in known
-                ],
-                title="Change of the share of journeys that come to a goal",
-                unit="change of the share of journeys that come to a goal",
-            ),
-            "what_if",
+        figure = changes.changes(
+            [
+                Change(
+                    f"Without {event_names.readable(row['removed_event'])}, {_reading(row['reading'])}",
+                    row["goal_rate_change"],
+                    (row["goal_rate_change_low"], row["goal_rate_change_high"]),
+                    f"{100 * row['goal_rate_change']:+.1f}",
+                    base.VERMILLION if row["reading"] == "exit" else base.BLUE,
+                )
+                for row in known
+            ],
+            title="Change of the share of journeys that come to a goal",
+            unit="change of the share of journeys that come to a goal",
         )
+        components.chart(figure, "without-an-event", scope)
         components.caption(
             "markov_chain",
             "percentage points, with the 95 % interval that simulation leaves open; the events with the largest "
@@ -268,7 +292,7 @@ def what_if(scope: Scope) -> None:
             f"{text.count(plain['journeys'])} simulated journeys per case",
             scope.as_of,
         )
-        _what_if_table(plain, rows)
+        _what_if_table(scope, plain, rows, figure)
 
 
 def _reading(name: str) -> str:
@@ -299,9 +323,9 @@ def _how_true(scope: Scope) -> None:
         st.caption(words)
 
 
-def _what_if_table(plain: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+def _what_if_table(scope: Scope, plain: dict[str, Any], rows: list[dict[str, Any]], figure: go.Figure) -> None:
     with st.expander("As a table"):
-        st.dataframe(
+        components.table(
             [
                 {
                     "Without": "(as it is)"
@@ -315,8 +339,10 @@ def _what_if_table(plain: dict[str, Any], rows: list[dict[str, Any]]) -> None:
                 }
                 for row in (plain, *rows)
             ],
-            hide_index=True,
-            width="stretch",
+            "What if an event were not there",
+            scope,
+            source="markov_chain",
+            figure=figure,
             column_config={
                 "Come to a goal": st.column_config.NumberColumn(format="%.1f %%"),
                 "By algebra": st.column_config.NumberColumn(
@@ -332,7 +358,7 @@ def _what_if_table(plain: dict[str, Any], rows: list[dict[str, Any]]) -> None:
 def surprises(scope: Scope) -> None:
     """The test sessions that models foresaw worst, and where."""
     st.subheader("Which sessions surprised the models most?")
-    components.unfiltered(scope, "surprises, which are those of the test sessions of all years")
+    components.unfiltered(scope, "surprises")
     models = [
         name for name in ("markov_chain", "hidden_markov_model") if name in next_event_figures.published(scope.lake)
     ]
@@ -365,7 +391,7 @@ def surprises(scope: Scope) -> None:
             f"The oddest step: after {text.code(_shown(worst.before))} came {text.code(_shown(worst.came))}, worth "
             f"**{worst.bits[0]:.1f} bits**; {text.code(_shown(worst.expected))} was expected."
         )
-        st.dataframe(
+        components.table(
             [
                 {
                     "After": text.visible(_shown(step.before)),
@@ -376,8 +402,9 @@ def surprises(scope: Scope) -> None:
                 }
                 for step in rows
             ],
-            hide_index=True,
-            width="stretch",
+            "Steps of a surprising session",
+            scope,
+            source=text.listed(models),
             column_config={
                 **{
                     f"Bits, {name}": st.column_config.ProgressColumn(

@@ -16,7 +16,7 @@ from dashboards.selection import Scope
 Stream = Literal["intent", "raw"]
 
 FLOW_STEPS = 5
-"""First steps of a session that are drawn: ten columns would not fit a screen, and most sessions have parted by then."""
+"""First steps of a session that are drawn: ten columns would not fit a screen, and most sessions have parted."""
 
 FLOW_EVENTS = 8
 """Events named at each step: more ribbons than that cannot be told apart."""
@@ -103,7 +103,8 @@ def flows(scope: Scope, stream: Stream, *, steps: int = FLOW_STEPS, events: int 
             FROM walked GROUP BY step, event
         ),
         nodes AS (
-            SELECT session_key, step, CASE WHEN named THEN event END AS event FROM walked JOIN ranked USING (step, event)
+            SELECT session_key, step, CASE WHEN named THEN event END AS event
+            FROM walked JOIN ranked USING (step, event)
         )
         SELECT origin.step, origin.event, target.session_key IS NULL, target.event, count(*)
         FROM nodes AS origin LEFT JOIN nodes AS target

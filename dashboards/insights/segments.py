@@ -37,7 +37,7 @@ def show(scope: Scope) -> None:
         st.info("Nobody is active enough to be put into a segment.", icon=":material/do_not_disturb_on:")
         return
     st.markdown(_answer(metrics))
-    components.unfiltered(scope, "segments, which are made from all years and everybody")
+    components.unfiltered(scope, "this page")
     _tiles(metrics)
     labels = charts.segment_labels(metrics["names"])
     _sizes(scope, metrics, labels)
@@ -122,12 +122,23 @@ def _sizes(scope: Scope, metrics: dict[str, Any], labels: Sequence[str]) -> None
                 else charts.SEGMENT_COLOURS[place % len(charts.SEGMENT_COLOURS)],
             )
         )
-    components.chart(base.bars(bars, title="Sizes of the segments", unit="people"), "sizes")
+    figure = base.bars(bars, title="Sizes of the segments", unit="people")
+    components.chart(figure, "sizes-of-segments", scope)
     components.caption(
         ASSET,
         f"people, share of all in a segment, similarity with bootstrap samples; grey below {STABLE}",
         "people with enough activity, all years",
         scope.as_of,
+    )
+    components.export(
+        [
+            {"Segment": text.visible(label), "People": number, "Stability": steady}
+            for label, number, steady in zip(labels, metrics["sizes"], stability, strict=False)
+        ],
+        "Sizes of the segments",
+        scope,
+        source=ASSET,
+        figure=figure,
     )
 
 
@@ -162,23 +173,18 @@ def _profile(scope: Scope, labels: Sequence[str]) -> None:
     numbers = range(len(labels))
     names = text.labels([feature_name(feature) for feature in drawn], heatmaps.ROW_LABEL)
     if drawn:
-        components.chart(
-            heatmaps.heatmap(
-                names,
-                labels,
-                [[feature.z.get(number) for number in numbers] for feature in drawn],
-                [
-                    [
-                        natural(feature.means[number], feature.unit) if number in feature.means else ""
-                        for number in numbers
-                    ]
-                    for feature in drawn
-                ],
-                title="Profile of the segments",
-                diverging=True,
-            ),
-            "profile",
+        figure = heatmaps.heatmap(
+            names,
+            labels,
+            [[feature.z.get(number) for number in numbers] for feature in drawn],
+            [
+                [natural(feature.means[number], feature.unit) if number in feature.means else "" for number in numbers]
+                for feature in drawn
+            ],
+            title="Profile of the segments",
+            diverging=True,
         )
+        components.chart(figure, "profile-of-segments", scope)
         components.caption(
             ASSET,
             "text: mean in its own unit; colour: distance from everybody in standard deviations, red above and blue "
@@ -187,7 +193,7 @@ def _profile(scope: Scope, labels: Sequence[str]) -> None:
             scope.as_of,
         )
     with st.expander("As a table, with distances from everybody"):
-        st.dataframe(
+        components.table(
             [
                 {
                     "Feature": text.visible(feature_name(feature)),
@@ -201,8 +207,10 @@ def _profile(scope: Scope, labels: Sequence[str]) -> None:
                 }
                 for feature in features
             ],
-            hide_index=True,
-            width="stretch",
+            "Profile of the segments",
+            scope,
+            source=ASSET,
+            figure=figure,
             alt="Table of the mean of every feature by segment, with its distance from everybody.",
         )
 
@@ -217,7 +225,8 @@ def _map(scope: Scope, metrics: dict[str, Any]) -> None:
     if not points:
         st.info("Nobody is in a segment.", icon=":material/do_not_disturb_on:")
         return
-    components.chart(charts.segment_map(points), "map")
+    figure = charts.segment_map(points)
+    components.chart(figure, "map-of-segments", scope)
     seen = sum(metrics["component_shares"])
     components.caption(
         ASSET,
@@ -234,29 +243,34 @@ def _moves(scope: Scope, metrics: dict[str, Any], labels: Sequence[str]) -> None
     if not people:
         st.info("Nobody is active enough in both halves of the time.", icon=":material/do_not_disturb_on:")
         return
-    components.chart(
-        heatmaps.heatmap(
-            labels,
-            labels,
-            shares,
-            [
-                [
-                    f"{text.share(share)} ({number})" if share is not None else ""
-                    for share, number in zip(*row, strict=True)
-                ]
-                for row in zip(shares, counts, strict=True)
-            ],
-            title="Segment in the second half of the time by segment in the first",
-            rows_are="First half",
-            columns_are="Second half",
-        ),
-        "moves",
+    figure = heatmaps.heatmap(
+        labels,
+        labels,
+        shares,
+        [
+            [f"{text.share(share)} ({number})" if share is not None else "" for share, number in zip(*row, strict=True)]
+            for row in zip(shares, counts, strict=True)
+        ],
+        title="Segment in the second half of the time by segment in the first",
+        rows_are="First half",
+        columns_are="Second half",
     )
+    components.chart(figure, "moves-between-segments", scope)
     components.caption(
         ASSET,
         "share of the people of the row, and people",
         f"{text.count(people)} people active enough before and after {text.minute(metrics['drift']['cut'])}",
         scope.as_of,
+    )
+    components.export(
+        [
+            {"First half": text.visible(label), **dict(zip(labels, row, strict=True))}
+            for label, row in zip(labels, counts, strict=True)
+        ],
+        "Moves between segments",
+        scope,
+        source=ASSET,
+        figure=figure,
     )
 
 
@@ -266,7 +280,7 @@ def _representatives(scope: Scope, labels: Sequence[str]) -> None:
     if not rows:
         st.info("Nobody is in a segment.", icon=":material/do_not_disturb_on:")
         return
-    st.dataframe(
+    components.table(
         [
             {
                 "Segment": text.visible(labels[segment] if segment < len(labels) else name),
@@ -276,8 +290,9 @@ def _representatives(scope: Scope, labels: Sequence[str]) -> None:
             }
             for segment, name, rank, actor, distance in rows
         ],
-        hide_index=True,
-        width="stretch",
+        "Actors nearest to the centre of each segment",
+        scope,
+        source=ASSET,
         column_config={"Distance to the centre": st.column_config.NumberColumn(format="%.2f")},
         alt="Table of the actors nearest to the centre of each segment.",
     )
@@ -290,7 +305,7 @@ def _choices(scope: Scope) -> None:
     if not rows:
         st.info("Too few people to compare numbers of segments.", icon=":material/do_not_disturb_on:")
         return
-    st.dataframe(
+    components.table(
         [
             {
                 "Segments": row.k,
@@ -310,8 +325,9 @@ def _choices(scope: Scope) -> None:
             }
             for row in rows
         ],
-        hide_index=True,
-        width="stretch",
+        "Numbers of segments",
+        scope,
+        source=ASSET,
         column_config={
             **{
                 name: st.column_config.NumberColumn(format="%.2f")

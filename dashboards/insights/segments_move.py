@@ -150,7 +150,8 @@ def _share_changes(actor: str, behaviour: Behaviour) -> dict[str, float]:
 def _drawn(scope: Scope, before: Placement, after: Placement, labels: Sequence[str], *, changed: bool) -> None:
     left, right = st.columns([2, 3])
     with left:
-        components.chart(_distances(after, labels), "distances")
+        figure = _distances(after, labels)
+        components.chart(figure, "distances-to-segments", scope)
         components.caption(
             figures.ASSET,
             "distance to the centre of each segment in the scaled space; the shortest one wins",
@@ -160,7 +161,8 @@ def _drawn(scope: Scope, before: Placement, after: Placement, labels: Sequence[s
     with right:
         points, _ = selection.segment_points(scope.lake, MAP_POINTS)
         marked = [("now" if changed else "here", *before.point), *([("changed", *after.point)] if changed else [])]
-        components.chart(charts.segment_map(points, marked), "placed")
+        figure = charts.segment_map(points, marked)
+        components.chart(figure, "place-of-an-actor", scope)
         components.caption(
             figures.ASSET,
             "place on the two main components; segments are told apart in all of them, not only in these two",
