@@ -224,6 +224,31 @@ def tiles(row: Sequence[Tile]) -> None:
             )
 
 
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    scope: Scope,
+    *,
+    source: str,
+    alt: str,
+    column_config: Mapping[str, Any] | None = None,
+    figure: go.Figure | None = None,
+) -> None:
+    """Draw rows as a table over the full width, and offer them as files.
+
+    Parameters
+    ----------
+    rows, name, scope, source, figure
+        See `export`; `figure` is the chart that shows the same.
+    alt : str
+        The table in words.
+    column_config : mapping, optional
+        Streamlit's settings of columns.
+    """
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=dict(column_config or {}), alt=alt)
+    export(rows, name, scope, source=source, figure=figure)
+
+
 def synthetic_label() -> None:
     """Say at the top of the page that the data are generated."""
     st.badge(SYNTHETIC_LABEL, icon=":material/science:", color="orange")
