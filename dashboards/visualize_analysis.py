@@ -6,7 +6,7 @@ Put here: which pages it has. Keep out: the pages (``insights``) and what surrou
 from __future__ import annotations
 
 from dashboards import frame
-from dashboards.insights import overview
+from dashboards.insights import funnels, overview, quality, retention
 
 
 def main() -> None:
@@ -18,7 +18,18 @@ def main() -> None:
             {
                 "Insights": [
                     frame.PageEntry("Overview", "overview", ":material/monitoring:", lambda: overview.show(scope))
-                ]
+                ],
+                "Journeys": [
+                    frame.PageEntry("Funnels", "funnels", ":material/filter_list:", lambda: funnels.show(scope)),
+                    frame.PageEntry(
+                        "Retention & lifecycle", "retention", ":material/autorenew:", lambda: retention.show(scope)
+                    ),
+                ],
+                "Data": [
+                    frame.PageEntry(
+                        "Data quality & drift", "quality", ":material/verified:", lambda: quality.show(scope)
+                    )
+                ],
             }
         )
 
