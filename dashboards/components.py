@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -25,6 +26,9 @@ SYNTHETIC_LABEL = "Synthetic sample data"
 
 DAGSTER_PORT_VARIABLE = "ANALYTICS_DAGSTER_PORT"
 DEFAULT_DAGSTER_PORT = "3000"
+
+PROCESSING_PORT_VARIABLE = "ANALYTICS_PROCESSING_PORT"
+DEFAULT_PROCESSING_PORT = "8502"
 
 _CHART_OPTIONS = {
     "displaylogo": False,
@@ -74,15 +78,26 @@ class Tile:
     width: float = 1
 
 
+def _local_address(variable: str, default: str) -> str:
+    port = os.environ.get(variable, "")
+    return f"http://127.0.0.1:{port if port.isdigit() else default}"
+
+
 def dagster_url() -> str:
     """Address of the Dagster UI."""
-    port = os.environ.get(DAGSTER_PORT_VARIABLE, "")
-    return f"http://127.0.0.1:{port if port.isdigit() else DEFAULT_DAGSTER_PORT}"
+    return _local_address(DAGSTER_PORT_VARIABLE, DEFAULT_DAGSTER_PORT)
 
 
 def dagster_link() -> str:
     """Markdown link to the Dagster UI."""
     return f"[Dagster UI]({dagster_url()})"
+
+
+def processing_link(words: str, page: str = "", **parameters: str) -> str:
+    """Markdown link to a page of the transparency app; its first one unless named."""
+    return (
+        f"[{words}]({_local_address(PROCESSING_PORT_VARIABLE, DEFAULT_PROCESSING_PORT)}/{page}?{urlencode(parameters)})"
+    )
 
 
 def caption(source: str, unit: str, population: str, as_of: str) -> None:
