@@ -78,7 +78,7 @@ def _waterfall(quality: dict[str, Any], year: str, as_of: str) -> None:
     st.subheader(f"Rows of {year} after each step")
     components.chart(processing.waterfall(steps, year), "waterfall")
     components.caption("data_quality", "rows after each step, removed rows in orange", f"all records of {year}", as_of)
-    st.dataframe(
+    parts.table(
         [
             {
                 "Step": text.visible(step["step"]),
@@ -91,9 +91,9 @@ def _waterfall(quality: dict[str, Any], year: str, as_of: str) -> None:
             }
             for step in steps
         ],
-        hide_index=True,
-        width="stretch",
-        column_config={
+        f"Cleaning steps of {year}",
+        source="data_quality",
+        columns={
             "Rule": st.column_config.TextColumn(width="large"),
             **dict.fromkeys(("Removed", "Rows before", "Rows after", "Columns before", "Columns after"), NUMBER),
         },
@@ -190,10 +190,10 @@ def _removed(lake: Lake, year: str) -> None:
         "dropped_events",
     )
     names = ("Time (UTC)", "Event", "Removed by", "Reason", "Actor", "Session", "uuid")
-    st.dataframe(
+    parts.table(
         [dict(zip(names, map(text.visible, row), strict=True)) for row in rows],
-        hide_index=True,
-        width="stretch",
+        f"Removed rows of {year}",
+        source="dropped_events",
         alt="Table of removed rows with step and reason.",
     )
     first = page * reading.PAGE_ROWS + 1
@@ -245,12 +245,12 @@ def _columns(lake: Lake, year: str) -> None:
         f"Of {len(delivered)} delivered columns **{fates.count('kept')}** are kept and **{fates.count('left out')}** "
         f"left out; **{fates.count('derived')}** are derived from them."
     )
-    st.dataframe(
+    parts.table(
         rows,
-        hide_index=True,
-        width="stretch",
+        f"Fate of the columns of {year}",
+        source="data_quality",
         height="content",
-        column_config={
+        columns={
             "Column": st.column_config.TextColumn(pinned=True),
             "Texts read as null": NUMBER,
             "Note": st.column_config.TextColumn(width="medium"),

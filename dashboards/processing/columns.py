@@ -75,7 +75,7 @@ def _nulls(quality: dict[str, Any], year: str, as_of: str) -> None:
 
 def _table(quality: dict[str, Any], year: str, as_of: str) -> None:
     st.subheader("All columns of clean_events")
-    st.dataframe(
+    parts.table(
         [
             {
                 "Column": text.visible(entry["column"]),
@@ -90,10 +90,10 @@ def _table(quality: dict[str, Any], year: str, as_of: str) -> None:
             }
             for entry in quality["columns"]
         ],
-        hide_index=True,
-        width="stretch",
+        f"Columns of {year}",
+        source="data_quality",
         height="content",
-        column_config={
+        columns={
             "Column": st.column_config.TextColumn(pinned=True),
             "Nulls": NUMBER,
             "Distinct": NUMBER,
@@ -156,7 +156,7 @@ def _spread(lake: Lake, year: str, name: str, profile: Profile) -> None:
 def _numbers(lake: Lake, year: str) -> None:
     numeric = reading.quality_section(lake, year, "numeric", shapes.NUMERIC)
     st.subheader("How are the measures spread?")
-    st.dataframe(
+    parts.table(
         [
             {
                 "Measure": text.visible(entry["name"].replace("_", " ")),
@@ -174,9 +174,9 @@ def _numbers(lake: Lake, year: str) -> None:
             }
             for entry in numeric
         ],
-        hide_index=True,
-        width="stretch",
-        column_config={
+        f"Measures of {year}",
+        source="data_quality",
+        columns={
             "Measure": st.column_config.TextColumn(pinned=True),
             "Count": NUMBER,
             **dict.fromkeys(
@@ -192,14 +192,14 @@ def _numbers(lake: Lake, year: str) -> None:
 
 def _identity(quality: dict[str, Any], year: str, as_of: str) -> None:
     st.subheader("Whose events are they?")
-    st.dataframe(
+    parts.table(
         [
             {"What": text.visible(name.replace("_", " ")), "Count": number}
             for name, number in quality["identity"].items()
         ],
-        hide_index=True,
-        width="stretch",
-        column_config={"Count": NUMBER},
+        f"Identities of {year}",
+        source="data_quality",
+        columns={"Count": NUMBER},
         alt="Table of actors, users, devices, sessions and events without them.",
     )
     components.caption("data_quality", "distinct values and events", f"all loaded events of {year}", as_of)
@@ -213,7 +213,7 @@ def _grades(quality: dict[str, Any], year: str, as_of: str) -> None:
         f"{len(grades) - beyond} of {len(grades)} limits of `analytics.toml` are kept." if beyond else
         f"All {len(grades)} limits of `analytics.toml` are kept."
     )  # fmt: skip
-    st.dataframe(
+    parts.table(
         [
             {
                 "Kept": "✓" if grade["passed"] else "✗",
@@ -224,9 +224,9 @@ def _grades(quality: dict[str, Any], year: str, as_of: str) -> None:
             }
             for grade in grades
         ],
-        hide_index=True,
-        width="stretch",
-        column_config={
+        f"Limits of {year}",
+        source="data_quality",
+        columns={
             "Kept": st.column_config.TextColumn(width="small"),
             "Meaning": st.column_config.TextColumn(width="large"),
             "Value": st.column_config.NumberColumn(format="%.4f"),

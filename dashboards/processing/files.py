@@ -30,7 +30,7 @@ def show(lake: Lake, year: str) -> None:
         _answer(manifest, year)
         _raw_files(manifest, year)
         _chunks(manifest, year)
-        _irregularities(manifest)
+        _irregularities(manifest, year)
     with components.explained():
         _delays(lake, year)
 
@@ -97,11 +97,11 @@ def _raw_files(manifest: dict[str, Any], year: str) -> None:
         }
         for file in manifest["files"]
     ]
-    st.dataframe(
+    parts.table(
         _shown(rows, "files_page"),
-        hide_index=True,
-        width="stretch",
-        column_config={
+        f"Raw files of {year}",
+        source="event_chunks",
+        columns={
             "File": st.column_config.TextColumn(pinned=True),
             "Whole": st.column_config.TextColumn(help="Whether the file was read to its end."),
             "Bytes": st.column_config.TextColumn(
@@ -129,11 +129,11 @@ def _chunks(manifest: dict[str, Any], year: str) -> None:
         }
         for chunk in manifest["chunks"]
     ]
-    st.dataframe(
+    parts.table(
         _shown(rows, "chunks_page"),
-        hide_index=True,
-        width="stretch",
-        column_config={"Rows": NUMBER, "From files": NUMBER},
+        f"Chunks of {year}",
+        source="event_chunks",
+        columns={"Rows": NUMBER, "From files": NUMBER},
         alt="Table of the chunks with rows, sizes and digests.",
     )
     st.caption(f"Source: event_chunks · one row per CSV chunk of {year} · chunks: {text.count(len(rows))}")
@@ -152,11 +152,11 @@ def _chunks(manifest: dict[str, Any], year: str) -> None:
         if chosen in (ALL_CHUNKS, name)
         for span in chunk["sources"]
     ]
-    st.dataframe(
+    parts.table(
         _shown(spans, "spans_page"),
-        hide_index=True,
-        width="stretch",
-        column_config=dict.fromkeys(("From byte", "To byte", "Rows"), NUMBER),
+        f"Spans of {year}",
+        source="event_chunks",
+        columns=dict.fromkeys(("From byte", "To byte", "Rows"), NUMBER),
         alt="Table of the spans of raw files that each chunk was made from.",
     )
     st.caption(
@@ -165,7 +165,7 @@ def _chunks(manifest: dict[str, Any], year: str) -> None:
     )
 
 
-def _irregularities(manifest: dict[str, Any]) -> None:
+def _irregularities(manifest: dict[str, Any], year: str) -> None:
     st.subheader("What was unusual while reading?")
     found = [
         {"What": what, "Name": text.visible(name), "Times": number}
@@ -180,11 +180,11 @@ def _irregularities(manifest: dict[str, Any]) -> None:
     if not found:
         st.success("Nothing: all keys, types and times were as declared.", icon=":material/check_circle:")
         return
-    st.dataframe(
+    parts.table(
         found[:ROWS_SHOWN],
-        hide_index=True,
-        width="stretch",
-        column_config={"Times": NUMBER},
+        f"Irregularities of {year}",
+        source="event_chunks",
+        columns={"Times": NUMBER},
         alt="Table of irregularities with how often each occurred.",
     )
     st.caption(f"Source: event_chunks · occurrences · kinds: {text.count(len(found))}")

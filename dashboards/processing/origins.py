@@ -6,6 +6,7 @@ Put here: the order and wording of this page. Keep out: counting again (``recoun
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import streamlit as st
@@ -14,7 +15,7 @@ from analytics_assets.core.ingest.tracing import Origin
 from analytics_assets.core.lake import Lake
 from dashboards import components, data, text
 from dashboards.components import Tile
-from dashboards.processing import delivered, lineage, list_recounts, reading, recounts, shapes
+from dashboards.processing import delivered, lineage, list_recounts, parts, reading, recounts, shapes
 from dashboards.processing.parts import DIGEST_SHOWN, NUMBER
 from dashboards.processing.recounts import Recount
 
@@ -209,12 +210,12 @@ def _keys(name: str, entry: dict[str, Any]) -> list[str]:
 
 def _records(records: delivered.Records) -> None:
     st.subheader(f"{min(ROWS_BEHIND, records.count)} records behind it")
-    st.dataframe(
+    parts.table(
         [{key: text.visible(value) if isinstance(value, str) else value for key, value in row.items()}
-         for row in records.first],
-        hide_index=True,
-        width="stretch",
-        column_config=dict.fromkeys(("From byte", "To byte"), NUMBER),
+         for row in records.first], "Records behind the figure", source="event_chunks",
+
+
+        columns=dict.fromkeys(("From byte", "To byte"), NUMBER),
         alt="Table of records with their raw file and byte span.",
     )  # fmt: skip
     st.caption(
@@ -233,15 +234,16 @@ def _rows(lake: Lake, years: list[str], found: Recount) -> None:
     places: list[tuple[str, Origin] | None] = [None] * len(rows)
     with components.explained():
         places = _places(lake, years, rows)
+    shown = [{**_facts(row), **_place(place)} for row, place in zip(rows, places, strict=True)]
     event = st.dataframe(
-        [{**_facts(row), **_place(place)} for row, place in zip(rows, places, strict=True)],
+        shown,
         hide_index=True,
         width="stretch",
         height="content",
         column_config=dict.fromkeys(("From byte", "To byte"), NUMBER),
         on_select="rerun",
         selection_mode="single-row",
-        key=f"behind-{hash(found)}",
+        key=f"behind-{sha256(found.rows.encode()).hexdigest()[:DIGEST_SHOWN]}",
         alt=f"Table of {found.grain.name} behind the figure, each with chunk, raw file and byte span.",
     )
     st.caption(
@@ -249,6 +251,7 @@ def _rows(lake: Lake, years: list[str], found: Recount) -> None:
         f"{found.grain.name}; a row that stands for several events is traced by one of them · bytes are those of the "
         "decompressed raw file"
     )
+    components.download(shown, "Rows behind the figure", {"Source": "tables and ledger of the lake"}, None)
     for number in event.selection.rows[:1]:
         place = places[number] if number < len(places) else None
         if place is not None:
@@ -389,7 +392,7 @@ def _files(manifests: dict[str, dict[str, Any]]) -> None:
 
 def _all_metrics(results: dict[str, Any]) -> None:
     st.subheader("All metrics")
-    st.dataframe(
+    parts.table(
         [
             {
                 "Figure": metric["label"],
@@ -401,9 +404,9 @@ def _all_metrics(results: dict[str, Any]) -> None:
             }
             for metric in results["metrics"]
         ],
-        hide_index=True,
-        width="stretch",
-        column_config={
+        "All metrics",
+        source="analysis_results",
+        columns={
             "Figure": st.column_config.TextColumn(pinned=True, width=235),
             "Value": st.column_config.TextColumn(width=75),
             "Unit": st.column_config.TextColumn(width=80),

@@ -87,7 +87,7 @@ def _account(lake: Lake) -> None:
             ),
         ]
     )
-    st.dataframe(
+    parts.table(
         [
             {
                 "Year": year,
@@ -102,9 +102,9 @@ def _account(lake: Lake) -> None:
             }
             for year, manifest in manifests.items()
         ],
-        hide_index=True,
-        width="stretch",
-        column_config={
+        "Records by year",
+        source="event_chunks",
+        columns={
             "Year": st.column_config.TextColumn(pinned=True),
             "Delivered": NUMBER,
             "Loaded": NUMBER,
@@ -112,8 +112,8 @@ def _account(lake: Lake) -> None:
             "Quarantined": NUMBER,
             "Forgotten": NUMBER,
             "Adds up": st.column_config.TextColumn(
-                help="Delivered = loaded + duplicates + quarantined + forgotten, and the chunks hold exactly the loaded "
-                "records."
+                help="Delivered = loaded + duplicates + quarantined + forgotten, and the chunks hold exactly the "
+                "loaded records."
             ),
         },
         alt="Table of delivered, loaded, duplicate and quarantined records by year.",

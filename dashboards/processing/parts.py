@@ -5,6 +5,9 @@ Put here: their shared messages and column formats. Keep out: what the insights 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
 import streamlit as st
 
 from analytics_assets.core.lake import Lake
@@ -16,6 +19,43 @@ NUMBER = st.column_config.NumberColumn(format="localized")
 
 DIGEST_SHOWN = 12
 """Characters of a SHA-256 that tell files apart."""
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    subject: str,
+    *,
+    alt: str,
+    source: str,
+    columns: Mapping[str, Any] | None = None,
+    height: Literal["content"] | None = None,
+) -> None:
+    """Draw a table and offer it as a file.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Column to value; untrusted text is made visible before.
+    subject : str
+        What the rows are, with the year where they are of one; unique on the page.
+    alt : str
+        The table in words.
+    source : str
+        Asset or assets that the rows come from.
+    columns : mapping, optional
+        Formats of columns.
+    height : str, optional
+        "content" for a table without a scroll bar of its own.
+    """
+    st.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        column_config=dict(columns or {}),
+        alt=alt,
+        **({"height": height} if height else {}),
+    )
+    components.download(rows, subject, {"Source": source}, None)
 
 
 def warn_if_outdated(lake: Lake, year: str) -> None:

@@ -185,7 +185,7 @@ def _accuracy(geography: dict[str, Any], year: str, as_of: str) -> None:
         as_of,
     )
     with st.expander("All measurements"):
-        st.dataframe(
+        parts.table(
             [
                 {
                     "Asked for": LEVELS.get(entry["level"], text.visible(entry["level"])),
@@ -202,9 +202,9 @@ def _accuracy(geography: dict[str, Any], year: str, as_of: str) -> None:
                 }
                 for entry in scores
             ],
-            hide_index=True,
-            width="stretch",
-            column_config={
+            f"Accuracy of imputed places of {year}",
+            source="data_quality",
+            columns={
                 **dict.fromkeys(("Events asked", "Answered", "Right", "Places asked", "Places right"), NUMBER),
                 **dict.fromkeys(
                     ("Accuracy", "Coverage", "Mean confidence"), st.column_config.NumberColumn(format="%.4f")
@@ -253,7 +253,7 @@ def _changes(lake: Lake, year: str) -> None:
         if not rows:
             st.info(nothing)
             continue
-        st.dataframe(
+        parts.table(
             [
                 {
                     "Place": place,
@@ -266,9 +266,9 @@ def _changes(lake: Lake, year: str) -> None:
                 }
                 for place, before, after, inside, method, confidence, number in rows
             ],
-            hide_index=True,
-            width="stretch",
-            column_config={"Events": NUMBER, "Confidence": st.column_config.NumberColumn(format="%.2f")},
+            f"{title} in {year}",
+            source="event_chunks, clean_events",
+            columns={"Events": NUMBER, "Confidence": st.column_config.NumberColumn(format="%.2f")},
             alt=f"Table of places before and after: {title.lower()}.",
         )
     st.caption(

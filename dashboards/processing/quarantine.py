@@ -112,8 +112,9 @@ def _browser(lake: Lake, year: str, counts: dict[tuple[str, str], int]) -> None:
         None if file == ALL_FILES else file,
         first=page * PAGE_ROWS,
     )
+    rows = [_row(record) for record in records]
     event = st.dataframe(
-        [_row(record) for record in records],
+        rows,
         hide_index=True,
         width="stretch",
         column_config={"From byte": NUMBER, "To byte": NUMBER, "Content": st.column_config.TextColumn(width="large")},
@@ -123,6 +124,7 @@ def _browser(lake: Lake, year: str, counts: dict[tuple[str, str], int]) -> None:
         key=f"refused-{year}-{reason}-{file}-{page}",
         alt="Table of refused records with reason, place and content.",
     )
+    components.download(rows, f"Refused records of {year}", {"Source": "event_chunks"}, None)
     for place in event.selection.rows[:1]:
         if place < len(records):
             st.caption(f"Content of row {place + 1}, decoded as UTF-8; bytes that are not text are shown as escapes")
@@ -155,6 +157,6 @@ def _replay(year: str) -> None:
     )
     st.markdown(
         f"A correction is kept in `repairs/{year}.json`, tied to the exact bytes it replaces, and loads once, however "
-        "often it is handed in. Lines whose text you leave alone stay in the quarantine; if any corrected line is still "
-        "refused, nothing is applied."
+        "often it is handed in. Lines whose text you leave alone stay in the quarantine; if any corrected line is "
+        "still refused, nothing is applied."
     )

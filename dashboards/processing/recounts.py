@@ -349,11 +349,9 @@ def _active_actors(lake: Lake, years: Sequence[str], name: str) -> Recount | Non
 
 def tables(lake: Lake, years: Sequence[str], sql: str) -> dict[str, Table]:
     """The tables that a query names."""
+    both = [lake.feature(name, year) for name in ("clean_events", "dropped_events") for year in years]
     own = {
-        "accepted": (
-            "clean_events",
-            [lake.feature(name, y) for name in ("clean_events", "dropped_events") for y in years],
-        ),
+        "accepted": ("clean_events", both),
         "dropped": ("dropped_events", [lake.feature("dropped_events", year) for year in years]),
         "session_parts": ("sessions", [lake.feature("sessions", year) for year in years]),
         "retention": (

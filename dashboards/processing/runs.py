@@ -14,7 +14,7 @@ from dashboards import components, text
 from dashboards.charts import base
 from dashboards.components import Tile
 from dashboards.data import LakeFileError
-from dashboards.processing import reading
+from dashboards.processing import parts, reading
 from dashboards.processing.parts import NUMBER
 from dashboards.processing.reading import LogLine
 
@@ -171,7 +171,7 @@ def _pieces(run: SparkRun, year: str) -> None:
         ]
         components.chart(base.bars(rows, title=f"{MEMORY[figure]} for {year}", unit="MB"), "memory-bars")
         st.caption(f"Source: spark_analysis.log · {MEMORY[figure]} in MB, just after the piece · run of {as_of}")
-    st.dataframe(
+    parts.table(
         [
             {
                 "Piece of work": text.visible(_name(line)),
@@ -189,10 +189,10 @@ def _pieces(run: SparkRun, year: str) -> None:
             }
             for line in run.pieces
         ],
-        hide_index=True,
-        width="stretch",
+        f"Spark work of {year}",
+        source="spark_analysis.log",
         height="content",
-        column_config={
+        columns={
             "Piece of work": st.column_config.TextColumn(pinned=True),
             **dict.fromkeys(("Rows", "Records read", "Shuffled (bytes)", "Spilled (bytes)"), NUMBER),
             **dict.fromkeys(
@@ -245,7 +245,7 @@ def _models(lake: Lake) -> None:
     bars = [base.Bar(name, seconds, text.duration(seconds)) for name, seconds, *_ in ranked]
     components.chart(base.bars(bars, title="Training time of the models", unit="seconds"), "training")
     st.caption("Source: cost.json of each model · seconds of training, over all years · one bar per stream or metric")
-    st.dataframe(
+    parts.table(
         [
             {
                 "Model and stream or metric": text.visible(name),
@@ -256,9 +256,9 @@ def _models(lake: Lake) -> None:
             }
             for name, seconds, memory, prediction, size in ranked
         ],
-        hide_index=True,
-        width="stretch",
-        column_config={
+        "Cost of the models",
+        source="cost.json of each model",
+        columns={
             "Training (s)": st.column_config.NumberColumn(format="%.2f"),
             "Peak memory (MB)": st.column_config.NumberColumn(format="%.0f"),
             "One prediction (µs)": st.column_config.NumberColumn(format="%.2f"),
