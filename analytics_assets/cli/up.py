@@ -93,7 +93,10 @@ def _listens(port: int) -> bool:
 
 def serve(lake: Lake, dagster_port: int, insights_port: int, processing_port: int) -> int:
     """Run all services until Ctrl-C or until one of them ends; return the exit code."""
+    # The dashboards link to the Dagster UI and to each other.
     os.environ["ANALYTICS_DAGSTER_PORT"] = str(dagster_port)
+    os.environ["ANALYTICS_INSIGHTS_PORT"] = str(insights_port)
+    os.environ["ANALYTICS_PROCESSING_PORT"] = str(processing_port)
     wanted = services(dagster_port, insights_port, processing_port)
     for service in wanted:
         if _listens(service.port):
