@@ -205,7 +205,7 @@ def exploration_notebook(context: dg.AssetExecutionContext, lake: LakeResource) 
             "cells": len(executed.cells),
             "key_figures": dg.MetadataValue.json(figures),
             "raw_digest": read_json(data.manifest(year))["raw_digest"],
-            "seconds": time.perf_counter() - started,
+            **cost(started),
             **file_metadata(path),
         },
         check_results=[check_key_figures(figures, read_json(data.quality(year)))],
@@ -268,7 +268,7 @@ def figures(context: dg.AssetExecutionContext, config: FigureConfig, lake: LakeR
             "images_note": said,
             "index": dg.MetadataValue.path(str(path / "index.html")),
             "years": results["years"],
-            "seconds": time.perf_counter() - started,
+            **cost(started),
         },
         check_results=[check_no_network(len(drawn) + 1, written)],
     )
