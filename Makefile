@@ -16,7 +16,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 setup")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	@# Compiled once: else each of the many processes compiles TensorFlow and the like anew where Python may not write.
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes --compile-bytecode -r requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -43,3 +44,6 @@ bench: $(VENV)/.ready ## Measure speed and memory
 lock: $(VENV)/.ready ## Resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 \
 		--no-annotate --no-header --upgrade -o requirements.lock
+	$(BIN)/uv pip compile analytics_assets/deploy/containers/requirements.in --constraint requirements.lock --universal \
+		--generate-hashes --python-version 3.11 --no-annotate --no-header \
+		-o analytics_assets/deploy/containers/requirements.lock

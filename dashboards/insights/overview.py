@@ -165,7 +165,8 @@ def _activity(scope: Scope) -> None:
     if not scope.daily:
         st.info("This selection has no day with events.")
         return
-    components.chart(activity.daily_events(scope.daily), "daily")
+    figure = activity.daily_events(scope.daily)
+    components.chart(figure, "daily-events", scope)
     idle = sum(not entry["events"] for entry in scope.daily)
     components.caption(
         "clean_events" if scope.narrowed_in_kind else "analysis_results",
@@ -174,14 +175,32 @@ def _activity(scope: Scope) -> None:
         "and are drawn as zero",
         scope.as_of,
     )
+    components.export(
+        [{"Day (UTC)": entry["date"], "Events": entry["events"]} for entry in scope.daily],
+        "Events by day",
+        scope,
+        source="clean_events" if scope.narrowed_in_kind else "analysis_results",
+        figure=figure,
+    )
 
 
 def _weekly_rhythm(scope: Scope) -> None:
     st.subheader("At which hours of the week?")
     with components.explained():
         counted = selection.by_weekday_and_hour(scope)
-        components.chart(activity.weekday_by_hour(counted), "week")
+        figure = activity.weekday_by_hour(counted)
+        components.chart(figure, "events-by-weekday-and-hour", scope)
         components.caption("clean_events", "events per weekday and hour (UTC)", _population(scope), scope.as_of)
+        components.export(
+            [
+                {"Weekday": day, **{f"{hour:02}:00 UTC": number for hour, number in enumerate(row)}}
+                for day, row in zip(activity.WEEKDAYS, counted, strict=True)
+            ],
+            "Events by weekday and hour",
+            scope,
+            source="clean_events",
+            figure=figure,
+        )
 
 
 def _events(scope: Scope, figures: Figures) -> None:
@@ -202,13 +221,20 @@ def _ranked(
 ) -> None:
     """Bars of a ranked list; `table` is what a narrowed list is counted from."""
     shown = rows[:limit]
-    components.chart(base.ranking(shown, total, title=title, unit=unit, colour=colour), title)
+    figure = base.ranking(shown, total, title=title, unit=unit, colour=colour)
+    source = table if scope.narrowed else "analysis_results"
+    components.chart(figure, title, scope)
     more = f", the {len(shown)} largest" if len(rows) > len(shown) else ""
-    components.caption(
-        table if scope.narrowed else "analysis_results",
-        f"{unit} and share of all",
-        f"{_population(scope, unit)}{more}",
-        scope.as_of,
+    components.caption(source, f"{unit} and share of all", f"{_population(scope, unit)}{more}", scope.as_of)
+    components.export(
+        [
+            {"Name": text.visible(name), unit.capitalize(): number, "Share": text.ratio(number, total)}
+            for name, number in shown
+        ],
+        title,
+        scope,
+        source=source,
+        figure=figure,
     )
 
 
@@ -252,17 +278,19 @@ def _transitions(scope: Scope) -> None:
     if not rows:
         st.info("No session has two events.")
         return
+    components.unfiltered(scope, "this table")
     total = scope.metric("transitions")["value"] or 0
+    shown = [
+        {
+            "From": text.visible(row["from_event"]),
+            "To": text.visible(row["to_event"]),
+            "Times": row["transitions"],
+            "Share": 100 * (text.ratio(row["transitions"], total) or 0),
+        }
+        for row in rows
+    ]
     st.dataframe(
-        [
-            {
-                "From": text.visible(row["from_event"]),
-                "To": text.visible(row["to_event"]),
-                "Times": row["transitions"],
-                "Share": 100 * (text.ratio(row["transitions"], total) or 0),
-            }
-            for row in rows
-        ],
+        shown,
         hide_index=True,
         width="stretch",
         column_config={
@@ -279,6 +307,12 @@ def _transitions(scope: Scope) -> None:
         f"all sessions of all years; the {len(rows)} most frequent of "
         f"{text.count(scope.metric('distinct_transitions')['value'])} pairs",
         scope.as_of,
+    )
+    components.export(
+        [{**row, "Share": row["Share"] / 100} for row in shown],
+        "Most frequent transitions",
+        Scope(scope.lake),
+        source="analysis_results",
     )
 
 

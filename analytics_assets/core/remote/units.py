@@ -34,7 +34,8 @@ COMPARED_WITH = ("clean_events", "sessions")
 _LEADERBOARDS = {"next_event_leaderboard": "next_event", "forecast_leaderboard": "forecast"}
 _FEATURES = {table.name for table in FEATURE_TABLES}
 _SUMMARIES = {table.name for table in SUMMARY_TABLES}
-_YEARLY = (CHUNKS, *sorted(_FEATURES | _SUMMARIES), "data_quality", REPAIRS)
+_YEARLY = (CHUNKS, *sorted(_FEATURES | _SUMMARIES), "data_quality", "exploration_notebook", REPAIRS)
+_REPORTS = ("analysis_results", "figures")
 
 
 class Part(NamedTuple):
@@ -63,29 +64,33 @@ def unit_of(asset: str, year: str | None) -> str:
 def whole(lake: Lake, unit: str) -> Part:
     """A unit with all its files."""
     asset, _, year = unit.partition("/")
-    paths: list[Path]
-    if asset == CHUNKS:
-        paths = [lake.quarantine(year), lake.chunks(year)]
-    elif asset == "clean_events":
-        tables = (asset, *(other for other, first in TOGETHER.items() if first == asset))
-        paths = [*(lake.feature(table, year) for table in tables), lake.cleaning_report(year)]
-    elif asset in _FEATURES:
-        paths = [lake.feature(asset, year)]
-    elif asset in _SUMMARIES:
-        paths = [lake.summary(year, asset)]
-    elif asset == "data_quality":
-        paths = [lake.quality(year)]
-    elif asset == REPAIRS:
-        paths = [lake.repairs(year)]
-    elif asset == PRIVACY:
-        paths = [lake.receipts(), lake.suppressed()]
-    elif asset == "analysis_results":
-        paths = [lake.analysis_results()]
-    else:
-        paths = [lake.model(asset)]
-        if asset in _LEADERBOARDS:
-            paths.append(lake.leaderboard(_LEADERBOARDS[asset]))
+    paths = _yearly_paths(lake, asset, year) if year else _paths(lake, asset)
     return Part(unit, _below(lake, paths), keep=asset in (REPAIRS, PRIVACY))
+
+
+def _yearly_paths(lake: Lake, asset: str, year: str) -> list[Path]:
+    if asset in _SUMMARIES:
+        return [lake.summary(year, asset)]
+    if asset in _FEATURES:
+        tables = (asset, *(other for other, first in TOGETHER.items() if first == asset))
+        report = [lake.cleaning_report(year)] if asset in TOGETHER.values() else []
+        return [*(lake.feature(table, year) for table in tables), *report]
+    return {
+        CHUNKS: [lake.quarantine(year), lake.chunks(year)],
+        "data_quality": [lake.quality(year)],
+        "exploration_notebook": [lake.notebook(year)],
+        REPAIRS: [lake.repairs(year)],
+    }[asset]
+
+
+def _paths(lake: Lake, asset: str) -> list[Path]:
+    others = {
+        "analysis_results": [lake.analysis_results()],
+        "figures": [lake.figures()],
+        PRIVACY: [lake.receipts(), lake.suppressed()],
+    }
+    leaderboard = [lake.leaderboard(_LEADERBOARDS[asset])] if asset in _LEADERBOARDS else []
+    return others.get(asset) or [lake.model(asset), *leaderboard]
 
 
 def counts(lake: Lake, year: str) -> Part:
@@ -151,7 +156,7 @@ def local_units(lake: Lake) -> list[Part]:
     years = sorted(local_years(lake) | set(lake.raw_years()))
     named = {unit_of(asset, year): None for year in years for asset in _YEARLY}
     models = sorted(folder.name for folder in lake.models().glob("[!.]*") if folder.is_dir())
-    parts = [whole(lake, unit) for unit in (*named, *models, "analysis_results", PRIVACY)]
+    parts = [whole(lake, unit) for unit in (*named, *models, *_REPORTS, PRIVACY)]
     return [part for part in parts if any((lake.root / path).exists() for path in part.paths)]
 
 
