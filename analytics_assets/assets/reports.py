@@ -21,7 +21,7 @@ from analytics_assets.checks.reports import (
 from analytics_assets.checks.results import check_agreement, check_results_schema, results_check_specs
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.files import empty_folder, read_json, replace_folder, sha256_of, write_bytes, write_json
-from analytics_assets.metadata import attributes, document_schema, failing_clearly, file_metadata, pictures
+from analytics_assets.metadata import attributes, cost, document_schema, failing_clearly, file_metadata, pictures
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 
@@ -124,7 +124,7 @@ def analysis_results(context: dg.AssetExecutionContext, lake: LakeResource) -> d
             "years": years,
             "findings": _findings(results["findings"]),
             "without_top_actor": _without_top_actor(results["metrics"]),
-            "seconds": time.perf_counter() - started,
+            **cost(started),
             **file_metadata(path),
         },
         check_results=[check_results_schema(violations(results)), check_agreement(compared)],
@@ -205,7 +205,7 @@ def exploration_notebook(context: dg.AssetExecutionContext, lake: LakeResource) 
             "cells": len(executed.cells),
             "key_figures": dg.MetadataValue.json(figures),
             "raw_digest": read_json(data.manifest(year))["raw_digest"],
-            "seconds": time.perf_counter() - started,
+            **cost(started),
             **file_metadata(path),
         },
         check_results=[check_key_figures(figures, read_json(data.quality(year)))],
@@ -268,7 +268,7 @@ def figures(context: dg.AssetExecutionContext, config: FigureConfig, lake: LakeR
             "images_note": said,
             "index": dg.MetadataValue.path(str(path / "index.html")),
             "years": results["years"],
-            "seconds": time.perf_counter() - started,
+            **cost(started),
         },
         check_results=[check_no_network(len(drawn) + 1, written)],
     )
