@@ -41,3 +41,28 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
         return app.run()
 
     return run
+
+
+PAGE_SCRIPT = """
+from dashboards import frame
+from dashboards.insights import {page}
+
+scope = frame.insights_scope(frame.open_app("User analytics", ":material/insights:"))
+if scope is not None:
+    {page}.show(scope)
+"""
+"""What the insights app does for one page: AppTest cannot change to a page that is a function."""
+
+
+@pytest.fixture
+def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
+    """Run one page of the insights app, named by its module, on a lake."""
+
+    def run(page: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
+        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
+        app = AppTest.from_string(PAGE_SCRIPT.format(page=page), default_timeout=30)
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return run
