@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -93,6 +93,13 @@ def dagster_link() -> str:
     return f"[Dagster UI]({dagster_url()})"
 
 
+def processing_link(words: str, page: str = "", **parameters: str) -> str:
+    """Markdown link to a page of the transparency app; its first one unless named."""
+    return (
+        f"[{words}]({_local_address(PROCESSING_PORT_VARIABLE, DEFAULT_PROCESSING_PORT)}/{page}?{urlencode(parameters)})"
+    )
+
+
 def asset_link(asset: str) -> str:
     """Markdown link to an asset in the Dagster UI, where its runs are listed."""
     return f"[{text.prose(asset)}]({dagster_url()}/assets/{quote(asset, safe='')})"
@@ -108,8 +115,7 @@ def origin_link(figure: str, words: str = "Where does this come from?") -> str:
     words : str
         Text of the link.
     """
-    address = _local_address(PROCESSING_PORT_VARIABLE, DEFAULT_PROCESSING_PORT)
-    return f"[{words}]({address}/origins?figure={quote(figure, safe='')})"
+    return processing_link(words, "origins", figure=figure)
 
 
 def page_number(count: int, per_page: int, key: str, words: str = "Page of {}") -> int:
@@ -269,6 +275,31 @@ def tiles(row: Sequence[Tile]) -> None:
                 chart_data=list(tile.trend) if len(tile.trend) > 1 else None,
                 chart_type="area",
             )
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    scope: Scope,
+    *,
+    source: str,
+    alt: str,
+    column_config: Mapping[str, Any] | None = None,
+    figure: go.Figure | None = None,
+) -> None:
+    """Draw rows as a table over the full width, and offer them as files.
+
+    Parameters
+    ----------
+    rows, name, scope, source, figure
+        See `export`; `figure` is the chart that shows the same.
+    alt : str
+        The table in words.
+    column_config : mapping, optional
+        Streamlit's settings of columns.
+    """
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=dict(column_config or {}), alt=alt)
+    export(rows, name, scope, source=source, figure=figure)
 
 
 def synthetic_label() -> None:

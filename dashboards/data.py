@@ -10,10 +10,10 @@ page. Cached values are shared between readers and must not be changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import streamlit as st
@@ -22,6 +22,8 @@ from analytics_assets.core.files import read_json
 from analytics_assets.core.lake import Lake
 from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK
 from dashboards import shapes
+
+Result = TypeVar("Result")
 
 LONGEST_ROW = 33_554_432
 """Bytes of a row of a chunk at most: twice the longest record, because CSV doubles quotes."""
@@ -184,21 +186,25 @@ def query_tables(sql: str, tables: Mapping[str, Table]) -> list[tuple[Any, ...]]
 
 @st.cache_resource(show_spinner=False, max_entries=512)
 def _query(sql: str, tables: tuple[tuple[str, Table], ...]) -> list[tuple[Any, ...]]:
+    for name, table in tables:
+        sql = sql.replace("{" + name + "}", table.sql())
+    return with_engine(lambda engine: engine.execute(sql).fetchall(), [table for _, table in tables])
+
+
+def with_engine(work: Callable[[duckdb.DuckDBPyConnection], Result], tables: Sequence[Table]) -> Result:
+    """Result of `work`, which reads `tables`; `DamagedFileError` names the one that cannot be read."""
     with duckdb.connect(":memory:", config=_ENGINE) as engine:
         try:
-            for name, table in tables:
-                sql = sql.replace("{" + name + "}", table.sql())
-            return engine.execute(sql).fetchall()
+            return work(engine)
         except (duckdb.Error, OSError) as error:
             # The message of a query over many files does not always name the bad one.
-            for _, table in tables:
+            for table in tables:
                 for key in table.files:
                     if not _is_readable(engine, replace(table, files=(key,))):
                         fact = f"it is not a whole {'CSV' if table.chunks else 'Parquet'} file of this table"
                         raise DamagedFileError(Path(key.path), table.asset, fact) from error
-            table = tables[0][1]
             raise DamagedFileError(
-                Path(table.files[0].path).parent, table.asset, "its files are not what this asset writes"
+                Path(tables[0].files[0].path).parent, tables[0].asset, "its files are not what this asset writes"
             ) from error
 
 
