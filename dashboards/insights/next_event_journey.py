@@ -24,8 +24,8 @@ SHOWN_CHOICES = 5
 """Events that a model's answer names: beyond the fifth the chances are small and alike."""
 
 XGBOOST_IS_LEFT_OUT = (
-    "XGBoost is not asked here: its library would cost this app about 3 seconds and 150 MB of memory. What it said of the "
-    "test sessions counts below."
+    "XGBoost is not asked here: its library would cost this app about 3 seconds and 150 MB of memory. What it said of "
+    "the test sessions counts below."
 )
 """Measured with the model of the sample data: 2.8 s of processor time and 151 MB to import it and load the model."""
 

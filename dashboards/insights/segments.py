@@ -57,8 +57,9 @@ def show(scope: Scope) -> None:
 
 def _answer(metrics: dict[str, Any]) -> str:
     inside, sizes = metrics["clustered_actors"], metrics["sizes"]
+    number = "1 segment" if len(sizes) == 1 else f"{len(sizes)} segments"
     sentence = (
-        f"**{len(sizes)} segments** of {text.count(inside)} people, the largest with "
+        f"**{number}** of {text.count(inside)} people, the largest with "
         f"{text.share(text.ratio(sizes[0], inside))}: {text.code(metrics['names'][0])}"
     )
     silhouette, shuffled = metrics["silhouette"], metrics["shuffled_silhouette"]
