@@ -227,7 +227,7 @@ def _tiles(champion: Judged, found: figures.Forecast | None) -> None:
             Tile(
                 "Scaled error",
                 f"{champion.mase:.2f}",
-                "below 1 is better than repeating",
+                "below 1 beats repeating",
                 "Mean absolute error over that of the seasonal naive forecast inside what was known (MASE).",
             )
         )
@@ -355,14 +355,13 @@ def _components(scope: Scope, champion: Judged) -> None:
     if found is None:
         st.info("Prophet has no model of this metric, so there are no parts.", icon=":material/do_not_disturb_on:")
         return
-    scale = "transformed by the model"
     left, right = st.columns(2)
     with left:
-        figure = charts.trend(found.trend, scale)
+        figure = charts.trend(found.trend)
         components.chart(figure, "trend", scope)
     with right:
         if found.weekly:
-            figure = charts.weekly(found.weekly, scale)
+            figure = charts.weekly(found.weekly)
             components.chart(figure, "weekly-part", scope)
     holidays = f"; holidays move {text.count(len(found.holidays))} days" if found.holidays else "; no holidays used"
     components.caption(
