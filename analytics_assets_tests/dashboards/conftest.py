@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
-from analytics_assets_tests.dashboards import building
+from analytics_assets_tests.dashboards import building, model_building
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "dashboards"
 
@@ -28,6 +28,30 @@ def built_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 def lake(built_lake: Lake, tmp_path: Path) -> Lake:
     """A whole lake of the test's own."""
     return Lake(Path(shutil.copytree(built_lake.root, tmp_path / "lake")))
+
+
+@pytest.fixture(scope="session")
+def modelled_lake(built_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A whole lake with all models that pages show; no test may change it."""
+    lake = Lake(Path(shutil.copytree(built_lake.root, tmp_path_factory.mktemp("models") / "lake")))
+    model_building.build(lake)
+    return lake
+
+
+@pytest.fixture
+def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
+    """Run one page of the insights app, by its path in the address."""
+
+    def run(path: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
+        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
+        app = AppTest.from_file(str(SCRIPTS / "visualize_analysis.py"), default_timeout=30)
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        # AppTest finds pages that are files by itself; those that are functions it knows by their address only.
+        app._page_hash = calc_hash(path)
+        return app.run()
+
+    return run
 
 
 @pytest.fixture
