@@ -6,7 +6,8 @@ Put here: which pages it has. Keep out: the pages (``insights``) and what surrou
 from __future__ import annotations
 
 from dashboards import frame
-from dashboards.insights import overview
+from dashboards.frame import PageEntry
+from dashboards.insights import activity, devices, geography, overview, sessions
 
 
 def main() -> None:
@@ -16,9 +17,13 @@ def main() -> None:
     if scope is not None:
         frame.run(
             {
-                "Insights": [
-                    frame.PageEntry("Overview", "overview", ":material/monitoring:", lambda: overview.show(scope))
-                ]
+                "Overview": [PageEntry("Overview", "overview", ":material/monitoring:", lambda: overview.show(scope))],
+                "Activity": [
+                    PageEntry("Activity", "activity", ":material/schedule:", lambda: activity.show(scope)),
+                    PageEntry("Sessions", "sessions", ":material/timelapse:", lambda: sessions.show(scope)),
+                    PageEntry("Geography", "geography", ":material/public:", lambda: geography.show(scope)),
+                    PageEntry("Devices & performance", "devices", ":material/devices:", lambda: devices.show(scope)),
+                ],
             }
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 from analytics_assets_tests.dashboards import building
@@ -38,6 +39,22 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
         app = AppTest.from_file(str(SCRIPTS / script), default_timeout=30)
         for name, value in parameters.items():
             app.query_params[name] = value
+        return app.run()
+
+    return run
+
+
+@pytest.fixture
+def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
+    """Open one page of the insights app by its path in the address, on a lake and with query parameters."""
+
+    def run(path: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
+        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
+        app = AppTest.from_file(str(SCRIPTS / "visualize_analysis.py"), default_timeout=30)
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        # AppTest can name pages that are files only; Streamlit knows the others by a hash of their path.
+        app._page_hash = calc_hash(path)
         return app.run()
 
     return run
