@@ -44,3 +44,6 @@ bench: $(VENV)/.ready ## Measure speed and memory
 lock: $(VENV)/.ready ## Resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 \
 		--no-annotate --no-header --upgrade -o requirements.lock
+	$(BIN)/uv pip compile analytics_assets/deploy/containers/requirements.in --constraint requirements.lock --universal \
+		--generate-hashes --python-version 3.11 --no-annotate --no-header \
+		-o analytics_assets/deploy/containers/requirements.lock

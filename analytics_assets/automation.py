@@ -15,7 +15,7 @@ from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.ingest.digests import raw_digests
 from analytics_assets.core.ingest.sources import digest_of
 from analytics_assets.core.lake import Lake
-from analytics_assets.jobs import models_job
+from analytics_assets.jobs import YEARLY_REPORTS, models_job
 from analytics_assets.partitions import event_years
 from analytics_assets.schemas import FEATURE_TABLES, SUMMARY_TABLES
 
@@ -24,6 +24,7 @@ YEARLY_ASSETS = (
     *(table.name for table in SUMMARY_TABLES),
     *(table.name for table in FEATURE_TABLES),
     "data_quality",
+    *YEARLY_REPORTS,
 )
 """Everything that is made from one delivery: when all of it was, nothing of the delivery is left to do."""
 

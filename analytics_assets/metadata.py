@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import resource
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ import dagster as dg
 
 from analytics_assets.core.errors import PipelineError, explained_os_errors, is_transient
 from analytics_assets.schemas import Table
+from analytics_assets.schemas.lineage import LINEAGE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +45,31 @@ def column_schema(table: Table) -> dg.TableSchema:
             for column in table.columns
         ]
     )
+
+
+def column_lineage(table: str) -> dg.TableColumnLineage:
+    """Dagster's column lineage of a feature table."""
+    lineage = LINEAGE[table]
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(asset), column_name=name) for asset, name in lineage.of(column)
+            ]
+            for column in lineage.columns
+        }
+    )
+
+
+def cost(started: float) -> dict[str, float]:
+    """Seconds since `started` of ``time.perf_counter`` and the peak memory of this process, for the UI to plot.
+
+    A step of a job has a process of its own. Several steps in one process, as in ``analytics demo``, show the peak of
+    all until then.
+    """
+    # Linux counts in kilobytes, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return {"seconds": time.perf_counter() - started, "peak_memory_mb": peak}
 
 
 def document_schema(fields: Mapping[str, str]) -> dg.TableSchema:

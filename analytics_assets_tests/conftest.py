@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL_SAMPLES = ROOT.parent / "shared" / "sample"
 
 
-DEMO_FILES = ("cli/test_forget.py", "test_end_to_end.py", "test_up.py")
+DEMO_FILES = ("cli/test_forget.py", "test_end_to_end.py", "test_services.py", "test_up.py")
 """Tests of one finished demo, which takes minutes."""
 REAL_FILE = "test_real_samples.py"
 

@@ -18,9 +18,11 @@ from analytics_assets.core.ingest.digests import raw_digest
 from analytics_assets.core.lake import Lake
 from analytics_assets.definitions import build_defs
 from analytics_assets.jobs import models_job
+from analytics_assets.notifications import WEBHOOK_VARIABLE
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schedules import NIGHTLY_CRON, TIMEZONE_VARIABLE, nightly, nightly_decision, time_zone
-from analytics_assets.sensors import models_after_year, new_raw_files
+from analytics_assets.sensors import models_after_year, new_raw_files, notify_failure
+from analytics_assets_tests.webhook import receiving
 
 NIGHT = datetime(2025, 3, 9, 2, 0, tzinfo=UTC)
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
@@ -159,27 +161,53 @@ def test_the_clock_change_neither_skips_nor_repeats_a_night(monkeypatch: pytest.
         time_zone()
 
 
-def test_ten_nights(instance: dg.DagsterInstance, raw_lake: Lake) -> None:
-    """Unchanged nights skip; one new file is one run and one training; a failing year is asked for once a night."""
-    asked, trained = [], []
-    for night, tick in enumerate(ticks("UTC", datetime(2025, 3, 1, 3, tzinfo=UTC), 10)):
-        if night == 3:
-            deliver(raw_lake, "2025", "later.json")
-        decision = nightly_decision(instance, raw_lake, tick)
-        for year in years_of(decision):
-            asked.append((night, year))
-            failing = night in (3, 4)
-            run = yearly_run(instance, str(year), FAILURE if failing else SUCCESS)
-            if not failing:
-                materialize(instance, raw_lake)
-            assert run.tags[PARTITION_TAG] == "2025"
-        for _ in range(3):
-            request = training(instance)
-            if isinstance(request, dg.RunRequest):
-                trained.append(night)
-                training_run(instance, request)
-    assert asked == [(0, "2025"), (3, "2025"), (4, "2025"), (5, "2025")]
+def fail_run(instance: dg.DagsterInstance, year: str) -> dg.RunFailureSensorContext:
+    """A yearly run that breaks, and what Dagster then tells the sensor."""
+    run = yearly_run(instance, year, dg.DagsterRunStatus.STARTED)
+    event = instance.report_run_failed(run, "The export is damaged.")
+    return dg.build_run_status_sensor_context("notify_failure", event, instance, run).for_run_failure()
+
+
+def test_ten_nights(instance: dg.DagsterInstance, raw_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unchanged nights skip; one new file is one run and one training; a failing year alerts and waits for the night.
+
+    A file arrives before the third night, whose run and that of the fourth fail.
+    """
+    asked, trained, alerted, reasons = [], [], [], {}
+    with receiving() as webhook:
+        monkeypatch.setenv(WEBHOOK_VARIABLE, webhook.address)
+        for night, tick in enumerate(ticks("UTC", datetime(2025, 3, 1, 3, tzinfo=UTC), 10)):
+            if night == 3:
+                deliver(raw_lake, "2025", "later.json")
+            for _ in range(2):  # the daemon may look at one tick twice
+                decision = nightly_decision(instance, raw_lake, tick)
+                if isinstance(decision, dg.SkipReason):
+                    reasons[night] = decision.skip_message
+                    continue
+                [request] = decision
+                assert request.partition_key == "2025"
+                if (night, request.run_key) in asked:
+                    continue  # Dagster starts one run for each key
+                asked.append((night, request.run_key))
+                if night in (3, 4):
+                    notify_failure(fail_run(instance, "2025"))
+                else:
+                    yearly_run(instance, "2025", SUCCESS)
+                    materialize(instance, raw_lake)
+            for _ in range(3):
+                follow_up = training(instance)
+                if isinstance(follow_up, dg.RunRequest):
+                    trained.append(night)
+                    training_run(instance, follow_up)
+            if len(webhook.received) > len(alerted):
+                alerted.append(night)
+    assert [night for night, _ in asked] == [0, 3, 4, 5]
+    assert len({key for _, key in asked}) == 4
     assert trained == [0, 5]
+    assert alerted == [3, 4] and len(webhook.received) == 2
+    assert all("yearly_job of 2025 failed" in message["text"] for message in webhook.received)
+    unchanged = [night for night, reason in reasons.items() if reason and "is unchanged since" in reason]
+    assert {1, 2, 6, 7, 8, 9} <= set(unchanged)
 
 
 def test_run_keys_let_a_failed_night_be_repeated_the_next_night_only(

@@ -13,6 +13,7 @@ import pytest
 
 from analytics_assets.definitions import build_defs, defs
 from analytics_assets.partitions import event_years
+from analytics_assets_tests.conftest import ROOT
 
 SNAPSHOT = Path(__file__).with_name("graph_snapshot.json")
 HEAVY = (
@@ -97,6 +98,37 @@ def test_every_table_shows_its_columns() -> None:
         assert isinstance(schema, dg.TableSchema)
         assert [column.name for column in schema.columns] == table.column_names
         assert all(column.description for column in schema.columns)
+
+
+def test_every_asset_is_checked() -> None:
+    graph = defs.resolve_asset_graph()
+    checked = {key.asset_key for key in graph.asset_check_keys}
+    assert checked == graph.get_all_asset_keys()
+    tables = {key for key in graph.get_all_asset_keys() if "parquet" in graph.get(key).kinds}
+    blocking = {key.asset_key for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert tables <= blocking, "a wrong table stops what reads it"
+
+
+def test_every_asset_leads_to_its_code() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        references = graph.get(key).metadata["dagster/code_references"]
+        [found] = references.code_references
+        path = Path(found.file_path)
+        assert path.is_relative_to(ROOT / "analytics_assets" / "assets"), key
+        assert path.read_text().splitlines()[found.line_number - 1].startswith("@dg."), (key, found.line_number)
+
+
+def test_feature_tables_show_where_columns_come_from() -> None:
+    from analytics_assets.metadata import column_lineage
+    from analytics_assets.schemas import FEATURE_TABLES
+
+    graph = defs.resolve_asset_graph()
+    for table in FEATURE_TABLES:
+        lineage = column_lineage(table.name).deps_by_column
+        assert lineage.keys() == set(table.column_names)
+        upstream = {dep.asset_key for deps in lineage.values() for dep in deps}
+        assert upstream <= graph.get(dg.AssetKey(table.name)).parent_keys, table.name
 
 
 def test_jobs_do_not_mix_partitioned_and_unpartitioned_assets() -> None:

@@ -11,7 +11,8 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.workspace.load import load_workspace_process_context_from_yaml_paths
-from dagster_cloud_cli.config.models import DagsterCloudYaml
+from dagster_cloud_cli.config.merger import DagsterCloudConfigDefaultsMerger
+from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
 
 from analytics_assets_tests.conftest import ROOT
 
@@ -31,10 +32,35 @@ def test_workspace_loads_the_code_location() -> None:
 
 def test_dagster_cloud_file_is_valid() -> None:
     """Judged by the vendor's own model, which refuses unknown keys."""
-    content = yaml.safe_load((ROOT / "dagster_cloud.yaml").read_text())
-    [location] = DagsterCloudYaml.model_validate(content).locations
+    content = load_dagster_cloud_yaml((ROOT / "dagster_cloud.yaml").read_text())
+    [location] = content.locations
     assert location.location_name == "analytics_assets"
-    assert location.code_source.module_name == MODULE
+    assert location.code_source is not None and location.code_source.module_name == MODULE
+    assert content.defaults is not None and content.defaults.agent_queue == "analytics"
+    build = content.defaults.build
+    assert build is not None and build.registry
+    assert (ROOT / str(build.directory)).resolve() == ROOT
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("buidl: {}", "buidl"), ("agent_queue: [a]", "agent_queue"), ("build: {registry: a, image: b}", "image")],
+)
+def test_mistakes_in_the_dagster_cloud_file_are_seen(text: str, message: str) -> None:
+    shipped = yaml.safe_load((ROOT / "dagster_cloud.yaml").read_text())
+    shipped["defaults"] |= yaml.safe_load(text)
+    with pytest.raises(ValueError, match=message):
+        load_dagster_cloud_yaml(yaml.safe_dump(shipped))
+
+
+def test_settings_of_the_agent_reach_the_location() -> None:
+    """As the vendor's command merges defaults into locations before it sends them."""
+    shipped = load_dagster_cloud_yaml((ROOT / "dagster_cloud.yaml").read_text())
+    [location] = DagsterCloudConfigDefaultsMerger().process(shipped).locations
+    assert location.agent_queue == "analytics"
+    assert location.build is not None and location.build.directory == "./"
+    assert location.container_context is not None
+    assert "ANALYTICS_DATA_DIR=/lake" in location.container_context["k8s"]["env_vars"]
 
 
 def test_local_dagster_yaml_is_accepted(tmp_path: Path) -> None:

@@ -56,6 +56,20 @@ def test_every_asset_is_materialized_in_the_run_history(demo: Demo) -> None:
                 assert set(instance.get_materialized_partitions(key)) == set(YEARS), key
 
 
+def test_every_materialization_shows_its_cost_and_lineage(demo: Demo) -> None:
+    """Numbers that the UI plots over runs, and for feature tables the columns they come from."""
+    features = {table.name for table in FEATURE_TABLES}
+    with dg.DagsterInstance.from_config(str(demo.lake.dagster_home())) as instance:
+        for key in defs.resolve_asset_graph().materializable_asset_keys:
+            event = instance.get_latest_materialization_event(key)
+            assert event is not None and event.asset_materialization is not None, key
+            metadata = event.asset_materialization.metadata
+            for name in ("seconds", "peak_memory_mb"):
+                assert isinstance(metadata[name], dg.FloatMetadataValue), (key, name)
+                assert float(metadata[name].value or 0) > 0, (key, name)
+            assert ("dagster/column_lineage" in metadata) == (key.to_user_string() in features), key
+
+
 def test_all_published_files_exist(demo: Demo) -> None:
     lake = demo.lake
     for year in YEARS:

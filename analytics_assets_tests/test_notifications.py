@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -18,35 +14,13 @@ from analytics_assets.core.lake import Lake
 from analytics_assets.notifications import CUT, WEBHOOK_VARIABLE, send
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.sensors import active_sensors, notify_failure
-
-
-@dataclass
-class Receiver:
-    """A server that notes what is posted to it; it answers with `answers` in turn, then with 200."""
-
-    address: str = ""
-    answers: list[int] = field(default_factory=list)
-    received: list[dict[str, Any]] = field(default_factory=list)
+from analytics_assets_tests.webhook import Receiver, receiving
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            found.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(found.answers.pop(0) if found.answers else 200)
-            self.end_headers()
-
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.address = f"http://127.0.0.1:{server.server_port}/hook/secret-token"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield found
-    server.shutdown()
+    with receiving() as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,13 @@
-"""``make up``: the real servers with a real browser, a year backfill through the UI's interface, and a clean stop."""
+"""``make up``: the real servers with a real browser, and a clean stop."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +24,6 @@ from analytics_assets_tests.browser import chromium, visible_text, wait_for
 from analytics_assets_tests.conftest import ROOT, SPARK_JAVA_OPTIONS, Demo
 
 START_SECONDS = 240
-BACKFILL_SECONDS = 600
 
 
 def free_port() -> int:
@@ -83,21 +80,6 @@ def served(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
                 process.wait(60)
 
 
-def graphql(served: Served, query: str, **variables: Any) -> Any:
-    request = urllib.request.Request(
-        f"{served.dagster}/graphql",
-        json.dumps({"query": query, "variables": variables}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = json.load(answer)
-    except urllib.error.HTTPError as failure:
-        pytest.fail(failure.read().decode())
-    assert "errors" not in content, content
-    return content["data"]
-
-
 def words(page: WebDriver) -> set[str]:
     return set(visible_text(page).split())
 
@@ -144,52 +126,6 @@ def test_processing_shows_the_results(served: Served, tmp_path: Path) -> None:
         seen = f"{headline(served.lake, 'records_seen'):,}"
         wait_for(lambda: seen in visible_text(page), f"{seen} records on the processing page", 90)
         assert "Traceback" not in visible_text(page)
-
-
-def test_a_year_backfill_from_the_ui_rebuilds_the_year(served: Served) -> None:
-    """What the UI's backfill dialog sends; the daemon runs it with every step in a process of its own."""
-    lake = served.lake
-    tables = [*sorted((lake.root / "features").rglob("2024.parquet")), lake.summary("2024", "spark_stickiness")]
-    before = {path: path.read_bytes() for path in tables}
-    for path in before:
-        path.unlink()
-    manifest = lake.manifest("2024").read_bytes()
-    lake.manifest("2024").unlink()
-    graph = graphql(served, "{ assetNodes { assetKey { path } isPartitioned isMaterializable } }")
-    every = [n["assetKey"]["path"] for n in graph["assetNodes"] if n["isPartitioned"] and n["isMaterializable"]]
-    keys = [path for path in every if not path[0].startswith("spark_") or path[0] == "spark_stickiness"]
-    assert {"event_chunks", "user_features", "data_quality", "spark_stickiness"} <= {path[0] for path in keys}
-    launched = graphql(
-        served,
-        """
-        mutation Launch($backfill: LaunchBackfillParams!) {
-          launchPartitionBackfill(backfillParams: $backfill) {
-            __typename
-            ... on LaunchBackfillSuccess { backfillId }
-            ... on PythonError { message }
-          }
-        }
-        """,
-        backfill={
-            "assetSelection": [{"path": path} for path in keys],
-            "partitionNames": ["2024"],
-            "fromFailure": False,
-        },
-    )["launchPartitionBackfill"]
-    assert launched["__typename"] == "LaunchBackfillSuccess", launched
-    status: list[str] = []
-
-    def over() -> bool:
-        query = """query Status($id: String!) {
-          partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } }
-        }"""
-        status[:] = [graphql(served, query, id=launched["backfillId"])["partitionBackfillOrError"]["status"]]
-        return status[0] not in {"REQUESTED", "COMPLETING"}
-
-    wait_for(over, "the backfill", BACKFILL_SECONDS)
-    assert status == ["COMPLETED_SUCCESS"]
-    assert lake.manifest("2024").read_bytes() == manifest
-    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_interrupting_stops_every_service(served: Served) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -25,6 +26,9 @@ SYNTHETIC_LABEL = "Synthetic sample data"
 
 DAGSTER_PORT_VARIABLE = "ANALYTICS_DAGSTER_PORT"
 DEFAULT_DAGSTER_PORT = "3000"
+
+PROCESSING_PORT_VARIABLE = "ANALYTICS_PROCESSING_PORT"
+DEFAULT_PROCESSING_PORT = "8502"
 
 _CHART_OPTIONS = {
     "displaylogo": False,
@@ -77,15 +81,64 @@ class Tile:
     change: float | None = None
 
 
+def _local_address(variable: str, default: str) -> str:
+    port = os.environ.get(variable, "")
+    return f"http://127.0.0.1:{port if port.isdigit() else default}"
+
+
 def dagster_url() -> str:
     """Address of the Dagster UI."""
-    port = os.environ.get(DAGSTER_PORT_VARIABLE, "")
-    return f"http://127.0.0.1:{port if port.isdigit() else DEFAULT_DAGSTER_PORT}"
+    return _local_address(DAGSTER_PORT_VARIABLE, DEFAULT_DAGSTER_PORT)
 
 
 def dagster_link() -> str:
     """Markdown link to the Dagster UI."""
     return f"[Dagster UI]({dagster_url()})"
+
+
+def processing_link(words: str, page: str = "", **parameters: str) -> str:
+    """Markdown link to a page of the transparency app; its first one unless named."""
+    return (
+        f"[{words}]({_local_address(PROCESSING_PORT_VARIABLE, DEFAULT_PROCESSING_PORT)}/{page}?{urlencode(parameters)})"
+    )
+
+
+def asset_link(asset: str) -> str:
+    """Markdown link to an asset in the Dagster UI, where its runs are listed."""
+    return f"[{text.prose(asset)}]({dagster_url()}/assets/{quote(asset, safe='')})"
+
+
+def origin_link(figure: str, words: str = "Where does this come from?") -> str:
+    """Markdown link to the page of the transparency app that takes a published figure apart.
+
+    Parameters
+    ----------
+    figure : str
+        Name of a metric of ``analysis_results.json``, or ``lists.`` and the name of a list.
+    words : str
+        Text of the link.
+    """
+    return processing_link(words, "origins", figure=figure)
+
+
+def page_number(count: int, per_page: int, key: str, words: str = "Page of {}") -> int:
+    """Let a person turn the pages of `count` rows; returns the page from 0. One page needs no turning.
+
+    Parameters
+    ----------
+    count, per_page : int
+        Rows in all and on each page.
+    key : str
+        Widget key and query parameter.
+    words : str
+        Label; ``{}`` stands for the number of pages.
+    """
+    pages = max(1, -(-count // per_page))
+    if pages == 1:
+        return 0
+    chosen = st.number_input(words.format(text.count(pages)), 1, pages, key=key, bind="query-params")
+    # An address may ask for a page that a filter has taken away.
+    return min(int(chosen), pages) - 1
 
 
 def caption(source: str, unit: str, population: str, as_of: str) -> None:
@@ -237,6 +290,31 @@ def tiles(row: Sequence[Tile]) -> None:
                 chart_data=list(tile.trend) if len(tile.trend) > 1 else None,
                 chart_type="area",
             )
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    scope: Scope,
+    *,
+    source: str,
+    alt: str,
+    column_config: Mapping[str, Any] | None = None,
+    figure: go.Figure | None = None,
+) -> None:
+    """Draw rows as a table over the full width, and offer them as files.
+
+    Parameters
+    ----------
+    rows, name, scope, source, figure
+        See `export`; `figure` is the chart that shows the same.
+    alt : str
+        The table in words.
+    column_config : mapping, optional
+        Streamlit's settings of columns.
+    """
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=dict(column_config or {}), alt=alt)
+    export(rows, name, scope, source=source, figure=figure)
 
 
 def synthetic_label() -> None:

@@ -9,23 +9,24 @@ page. Cached values are shared between readers and must not be changed.
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import streamlit as st
 
 from analytics_assets.core.files import read_json
 from analytics_assets.core.lake import Lake
+from analytics_assets.schemas import EVENT_CHUNKS, NULL_MARK
 from dashboards import shapes
 
-QUARANTINE_SHOWN = 200
-"""Refused records that a page shows: more is a job for a query, not for reading."""
+Result = TypeVar("Result")
+
+LONGEST_ROW = 33_554_432
+"""Bytes of a row of a chunk at most: twice the longest record, because CSV doubles quotes."""
 
 _ENGINE = {
     "memory_limit": "1GB",
@@ -74,18 +75,6 @@ class FileKey:
     size: int
 
 
-@dataclass(frozen=True)
-class RefusedRecord:
-    """One record of the quarantine."""
-
-    reason: str
-    detail: str
-    source: str
-    start: int
-    end: int
-    raw: bytes
-
-
 def file_key(path: Path, asset: str) -> FileKey:
     """State of `path` now; `MissingFileError` when there is none."""
     try:
@@ -93,11 +82,12 @@ def file_key(path: Path, asset: str) -> FileKey:
     except FileNotFoundError as error:
         raise MissingFileError(path, asset) from error
     except OSError as error:
-        raise DamagedFileError(path, asset, _reason(error)) from error
+        raise DamagedFileError(path, asset, reason(error)) from error
     return FileKey(str(path), status.st_mtime_ns, status.st_size)
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Why the system gives no access to a file, in words."""
     return f"it cannot be read ({error.strerror or type(error).__name__})"
 
 
@@ -108,7 +98,7 @@ def _json(key: FileKey, asset: str, _shape: Any) -> Any:
         content = read_json(path)
         shapes.check(content, _shape)
     except OSError as error:
-        raise DamagedFileError(path, asset, _reason(error)) from error
+        raise DamagedFileError(path, asset, reason(error)) from error
     except shapes.ShapeError as error:
         raise DamagedFileError(path, asset, f"it is not what this asset writes ({error})") from error
     except (ValueError, RecursionError) as error:
@@ -137,31 +127,51 @@ def model_metrics(lake: Lake, name: str, shape: dict[str, Any]) -> dict[str, Any
     found = results(lake)["models"].get(name)
     if found is None:
         return None
+    return checked(found, shape, lake.analysis_results(), "analysis_results", f"models.{name}")
+
+
+def checked(content: Any, shape: Any, path: Path, asset: str, where: str = "content") -> Any:
+    """`content`, a part of a file that was read; `DamagedFileError` unless it has `shape`."""
     try:
-        shapes.check(found, shape, f"models.{name}")
+        shapes.check(content, shape, where)
     except shapes.ShapeError as error:
-        raise DamagedFileError(
-            lake.analysis_results(), "analysis_results", f"it is not what this asset writes ({error})"
-        ) from error
-    return found
+        raise DamagedFileError(path, asset, f"it is not what this asset writes ({error})") from error
+    return content
 
 
 @dataclass(frozen=True)
 class Table:
-    """One state of the files of one table; `DamagedFileError` of a query names `asset`."""
+    """One state of the files of one table; `DamagedFileError` of a query names `asset`.
+
+    Parameters
+    ----------
+    files : tuple of FileKey
+        All of one kind.
+    asset : str
+        Asset that writes them.
+    chunks : bool
+        Whether they are the CSV files of ``event_chunks``, all columns as text, instead of Parquet.
+    """
 
     files: tuple[FileKey, ...]
     asset: str
+    chunks: bool = False
 
     @classmethod
-    def of(cls, files: Sequence[Path], asset: str) -> Table:
+    def of(cls, files: Sequence[Path], asset: str, *, chunks: bool = False) -> Table:
         """State of the files now; `MissingFileError` when one of them is not there."""
-        return cls(tuple(file_key(path, asset) for path in files), asset)
+        return cls(tuple(file_key(path, asset) for path in files), asset, chunks)
 
     def sql(self) -> str:
         """Relation of all files."""
         names = ", ".join("'" + key.path.replace("'", "''") + "'" for key in self.files)
-        return f"read_parquet([{names}])"
+        if not self.chunks:
+            return f"read_parquet([{names}])"
+        columns = ", ".join(f"'{name}': 'VARCHAR'" for name in EVENT_CHUNKS.column_names)
+        return (
+            f"read_csv([{names}], header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
+            f"nullstr = '{NULL_MARK}', columns = {{{columns}}}, max_line_size = {LONGEST_ROW})"
+        )
 
 
 def query(sql: str, files: Sequence[Path], asset: str) -> list[tuple[Any, ...]]:
@@ -176,59 +186,31 @@ def query_tables(sql: str, tables: Mapping[str, Table]) -> list[tuple[Any, ...]]
 
 @st.cache_resource(show_spinner=False, max_entries=512)
 def _query(sql: str, tables: tuple[tuple[str, Table], ...]) -> list[tuple[Any, ...]]:
+    for name, table in tables:
+        sql = sql.replace("{" + name + "}", table.sql())
+    return with_engine(lambda engine: engine.execute(sql).fetchall(), [table for _, table in tables])
+
+
+def with_engine(work: Callable[[duckdb.DuckDBPyConnection], Result], tables: Sequence[Table]) -> Result:
+    """Result of `work`, which reads `tables`; `DamagedFileError` names the one that cannot be read."""
     with duckdb.connect(":memory:", config=_ENGINE) as engine:
         try:
-            for name, table in tables:
-                sql = sql.replace("{" + name + "}", table.sql())
-            return engine.execute(sql).fetchall()
+            return work(engine)
         except (duckdb.Error, OSError) as error:
             # The message of a query over many files does not always name the bad one.
-            for _, table in tables:
+            for table in tables:
                 for key in table.files:
-                    if not _is_readable(engine, key):
-                        fact = "it is not a whole Parquet file of this table"
+                    if not _is_readable(engine, replace(table, files=(key,))):
+                        fact = f"it is not a whole {'CSV' if table.chunks else 'Parquet'} file of this table"
                         raise DamagedFileError(Path(key.path), table.asset, fact) from error
-            table = tables[0][1]
             raise DamagedFileError(
-                Path(table.files[0].path).parent, table.asset, "its files are not what this asset writes"
+                Path(tables[0].files[0].path).parent, tables[0].asset, "its files are not what this asset writes"
             ) from error
 
 
-def _is_readable(engine: duckdb.DuckDBPyConnection, key: FileKey) -> bool:
+def _is_readable(engine: duckdb.DuckDBPyConnection, table: Table) -> bool:
     try:
-        engine.execute(f"SELECT * FROM {Table((key,), '').sql()} LIMIT 1").fetchall()
+        engine.execute(f"SELECT * FROM {table.sql()} LIMIT 1").fetchall()
     except (duckdb.Error, OSError):
         return False
     return True
-
-
-def quarantine(lake: Lake, year: str, reason: str | None) -> list[RefusedRecord]:
-    """The first `QUARANTINE_SHOWN` refused records of one year, of one reason or of all."""
-    found: list[RefusedRecord] = []
-    for path in sorted(lake.quarantine(year).glob("*.ndjson")):
-        found += _refused(file_key(path, "event_chunks"), reason, QUARANTINE_SHOWN - len(found))
-    return found
-
-
-@st.cache_resource(show_spinner=False, max_entries=16)
-def _refused(key: FileKey, reason: str | None, limit: int) -> list[RefusedRecord]:
-    path = Path(key.path)
-    found: list[RefusedRecord] = []
-    try:
-        with path.open(encoding="ascii") as stream:
-            for number, line in enumerate(stream, start=1):
-                if len(found) >= limit:
-                    break
-                fields = json.loads(line)
-                shapes.check(fields, shapes.REFUSED, f"line {number}")
-                if reason in (None, fields["reason"]):
-                    source = "!".join(filter(None, (fields["file"], fields["member"])))
-                    raw = base64.b64decode(fields["bytes_base64"], validate=True)
-                    found.append(
-                        RefusedRecord(fields["reason"], fields["detail"], source, fields["start"], fields["end"], raw)
-                    )
-    except OSError as error:
-        raise DamagedFileError(path, "event_chunks", _reason(error)) from error
-    except ValueError as error:
-        raise DamagedFileError(path, "event_chunks", "a line of it is not a whole refused record") from error
-    return found

@@ -12,7 +12,7 @@ from datetime import date
 import streamlit as st
 
 from analytics_assets.core.lake import Lake
-from dashboards import components, data, selection, text
+from dashboards import access, components, data, selection, text
 from dashboards.selection import Scope
 
 YEARS_KEY = "years"
@@ -36,8 +36,9 @@ class PageEntry:
 
 
 def open_app(title: str, icon: str) -> Lake:
-    """Set up the window and return the lake that the environment names."""
+    """Set up the window, ask for a login where one is configured, and return the lake that the environment names."""
     st.set_page_config(page_title=title, page_icon=icon, layout="wide", initial_sidebar_state="auto")
+    access.require_login()
     st.sidebar.markdown(f"### {title}")
     return Lake.default()
 

@@ -55,7 +55,7 @@ def _expect(value: Any, kinds: Any, where: str) -> None:
         raise ShapeError(f"{where} is of type {type(value).__name__}")
 
 
-_COUNTS = {"records_seen": int, "loaded": int, "duplicates": int, "quarantined": int}
+_COUNTS = {"records_seen": int, "loaded": int, "duplicates": int, "quarantined": int, "forgotten": int}
 _ACTIVITY = {"events": int, "actors": int, "sessions": int}
 
 RESULTS = {
@@ -143,14 +143,4 @@ QUALITY = {
         "upload_delay": Each(int),
     },
     "identity": Each(int),
-}
-
-REFUSED = {
-    "reason": str,
-    "detail": str,
-    "file": str,
-    "member": str,
-    "start": int,
-    "end": int,
-    "bytes_base64": str,
 }

@@ -16,7 +16,15 @@ from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import read_json, sha256_of, write_json
 from analytics_assets.core.lake import Lake
 from analytics_assets.core.settings import load_settings
-from analytics_assets.metadata import attributes, column_schema, failing_clearly, file_metadata, preview
+from analytics_assets.metadata import (
+    attributes,
+    column_lineage,
+    column_schema,
+    cost,
+    failing_clearly,
+    file_metadata,
+    preview,
+)
 from analytics_assets.partitions import event_years
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import (
@@ -65,8 +73,8 @@ def _publish(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(sha256_of(path)),
         metadata={
-            **_table_metadata(path, lake, year),
-            "seconds": time.perf_counter() - started,
+            **_table_metadata(table.name, path, lake, year),
+            **cost(started),
         },
         check_results=[
             check_schema(table.name, table, path),
@@ -75,8 +83,8 @@ def _publish(
     )
 
 
-def _table_metadata(path: Path, lake: Lake, year: str) -> dict[str, Any]:
-    """Rows, first rows and place of a published table, and the raw files that it was made from."""
+def _table_metadata(name: str, path: Path, lake: Lake, year: str) -> dict[str, Any]:
+    """Rows, first rows, lineage and place of a published table, and the raw files that it was made from."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -85,6 +93,7 @@ def _table_metadata(path: Path, lake: Lake, year: str) -> dict[str, Any]:
         rows = published.metadata.num_rows
     return {
         "dagster/partition_row_count": rows,
+        "dagster/column_lineage": column_lineage(name),
         **({"preview": preview(pa.Table.from_batches([head]))} if head is not None else {}),
         "raw_digest": read_json(lake.manifest(year))["raw_digest"],
         **file_metadata(path),
@@ -167,7 +176,7 @@ def cleaning(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[
         write_json(data.cleaning_report(year), report)
     steps = report["waterfall"]
     paths = {table.name: data.feature(table.name, year) for table in (CLEAN_EVENTS, DROPPED_EVENTS)}
-    described = {name: _table_metadata(path, data, year) for name, path in paths.items()}
+    described = {name: _table_metadata(name, path, data, year) for name, path in paths.items()}
     rows = {name: found["dagster/partition_row_count"] for name, found in described.items()}
     removed = manifest["total"]["loaded"] - steps[-1]["rows_after"]
     context.log.info(f"{rows['clean_events']:,} events kept, {rows['dropped_events']:,} set aside")
@@ -185,7 +194,7 @@ def cleaning(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[
             "waterfall": dg.MetadataValue.table(
                 [dg.TableRecord({name: step[name] for name in ("step", "rows_before", "rows_after")}) for step in steps]
             ),
-            "seconds": time.perf_counter() - started,
+            **cost(started),
         }
         if table.name not in chosen:
             # Published all the same, so recorded all the same.

@@ -22,7 +22,7 @@ from analytics_assets.checks.forecasts import (
 from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import empty_folder, read_json, replace_folder, sha256_of, write_json, write_table
 from analytics_assets.core.lake import Lake
-from analytics_assets.metadata import attributes, column_schema, failing_clearly, file_metadata, pictures, preview
+from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, file_metadata, pictures, preview
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import (
     FORECAST_LEADERBOARD,
@@ -171,7 +171,7 @@ def _publish(
             **{f"coverage95_{name}": row["coverage95"] for name, row in judged.items() if row["coverage95"]},
             "dagster/row_count": pq.read_metadata(forecast).num_rows,
             "fallbacks": {name: row["fallback_reason"] for name, row in found.items() if row["fallback_reason"]},
-            "seconds": time.perf_counter() - started,
+            **cost(started),
             "input_years": years,
             "config": metrics["config"],
             "versions": metrics["versions"],
@@ -254,7 +254,7 @@ def forecast_leaderboard(context: dg.AssetExecutionContext, lake: LakeResource) 
 
     from analytics_assets.core.forecasts.comparing import compare
 
-    data = lake.lake
+    data, started = lake.lake, time.perf_counter()
     path, folder, staged = (
         data.leaderboard("forecast"),
         data.model("forecast_leaderboard"),
@@ -291,6 +291,7 @@ def forecast_leaderboard(context: dg.AssetExecutionContext, lake: LakeResource) 
             "preview": preview(pq.read_table(path, columns=SHOWN_COLUMNS)),
             "surprising_days": preview(compared.anomalies.sort_by([("score", "descending")])),
             "folder": dg.MetadataValue.path(str(folder)),
+            **cost(started),
             **file_metadata(path),
         },
         check_results=[

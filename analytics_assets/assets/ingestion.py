@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from analytics_assets.checks.deliveries import check_delivery, delivered_before, delivery_check_spec
 from analytics_assets.checks.reconciliation import (
     check_complete,
     check_conservation,
@@ -20,7 +21,7 @@ from analytics_assets.core.ingest.digests import raw_digests
 from analytics_assets.core.ingest.records import SOURCE_FIELDS
 from analytics_assets.core.ingest.sources import digest_of
 from analytics_assets.core.lake import Lake
-from analytics_assets.metadata import attributes, column_schema, document_schema, failing_clearly
+from analytics_assets.metadata import attributes, column_schema, cost, document_schema, failing_clearly
 from analytics_assets.partitions import event_years
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import EVENT_CHUNKS
@@ -49,10 +50,12 @@ LOG_EVERY_SECONDS = 5.0
             partitions_def=event_years,
             **attributes(document_schema(RAW_FIELDS), layer="raw", kinds={"json"}),
         )
-    ]
+    ],
+    check_specs=[delivery_check_spec()],
 )
 def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.ObserveResult:
     """Observe one year's files."""
+    started = time.perf_counter()
     folder = lake.lake.raw(context.partition_key)
     with failing_clearly(folder):
         digests = raw_digests(lake.lake, context.partition_key)
@@ -65,7 +68,9 @@ def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Obse
             "size_bytes": sum((folder / name).stat().st_size for name in digests),
             "folder": dg.MetadataValue.path(str(folder)),
             "raw_digest": digest,
+            **cost(started),
         },
+        check_results=[check_delivery(digests, delivered_before(lake.lake, context.partition_key))],
     )
 
 
@@ -85,7 +90,7 @@ def event_chunks(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
     from analytics_assets.core.ingest.audit import count_published
     from analytics_assets.core.ingest.run import Progress, ingest_year
 
-    year, data = context.partition_key, lake.lake
+    year, data, started = context.partition_key, lake.lake, time.perf_counter()
     last = time.monotonic()
 
     def log_progress(progress: Progress) -> None:
@@ -104,6 +109,7 @@ def event_chunks(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
         | {
             "suspected_duplicates_within_7_days": found.suspected_duplicates,
             "suspected_duplicates_later": found.suspected_later,
+            **cost(started),
         },
         check_results=[
             check_conservation(

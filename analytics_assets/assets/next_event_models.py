@@ -4,6 +4,7 @@ Put here: the assets with their settings. Keep out: what they share (``next_even
 (``core/models``), segments of actors (``segments.py``).
 """
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,7 +28,7 @@ from analytics_assets.checks.models import (
 from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import read_json, sha256_of, write_json, write_table
 from analytics_assets.core.privacy import Privacy
-from analytics_assets.metadata import attributes, column_schema, failing_clearly, file_metadata, preview
+from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, file_metadata, preview
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import (
     HMM_EMISSIONS,
@@ -315,7 +316,7 @@ def next_event_leaderboard(
 
     from analytics_assets.core.models.compare import compare
 
-    data = lake.lake
+    data, started = lake.lake, time.perf_counter()
     path = data.leaderboard("next_event")
     with failing_clearly(path):
         compared = compare(data, NEXT_EVENT_MODELS, config.seed)
@@ -334,6 +335,7 @@ def next_event_leaderboard(
             "dagster/row_count": len(rows),
             "left_out": compared.left_out,
             "preview": preview(pq.read_table(path, columns=list(SHOWN_COLUMNS))),
+            **cost(started),
             **file_metadata(path),
         },
         check_results=[

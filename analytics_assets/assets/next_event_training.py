@@ -5,6 +5,7 @@ Put here: code of more than one such asset. Keep out: the assets (``next_event_m
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.files import empty_folder, read_json, replace_folder, sha256_of
 from analytics_assets.core.lake import Lake
-from analytics_assets.metadata import attributes, column_schema, failing_clearly, pictures, preview
+from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, pictures, preview
 from analytics_assets.schemas import NEXT_EVENT_PREDICTIONS, Table
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def materialize_model(
     from analytics_assets.core.models.next_event import prepare_task
     from analytics_assets.core.models.training import PREDICTIONS, measured, train, write_figures, write_model
 
-    folder = lake.model(name)
+    folder, started = lake.model(name), time.perf_counter()
     staged = lake.staging() / f"model-{name}"
     with failing_clearly(folder), training_clearly(lake):
         previous = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
@@ -177,6 +178,7 @@ def materialize_model(
             "preview": preview(pq.read_table(folder / PREDICTIONS)),
             "card": dg.MetadataValue.md((folder / "card.md").read_text(encoding="utf-8")),
             "folder": dg.MetadataValue.path(str(folder)),
+            **cost(started),
             **pictures(drawn[headline]),
         },
         check_results=[

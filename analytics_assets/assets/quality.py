@@ -13,7 +13,7 @@ from analytics_assets.assets.features import YEARLY
 from analytics_assets.checks.quality import check_quality, check_recency, quality_check_specs
 from analytics_assets.core.files import read_json, sha256_of, write_json
 from analytics_assets.core.settings import load_settings
-from analytics_assets.metadata import attributes, document_schema, failing_clearly, file_metadata
+from analytics_assets.metadata import attributes, cost, document_schema, failing_clearly, file_metadata
 from analytics_assets.resources.lake import LakeResource
 
 CODE_VERSION = "2"
@@ -85,7 +85,7 @@ def data_quality(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Ma
             "upload_delay": report["time"]["upload_delay"],
             "identity": report["identity"],
             "raw_digest": manifest["raw_digest"],
-            "seconds": time.perf_counter() - started,
+            **cost(started),
             **file_metadata(path),
         },
         check_results=[

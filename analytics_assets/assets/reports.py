@@ -1,17 +1,27 @@
 """Group ``reports``: what people and dashboards read.
 
-Put here: assets that gather published figures. Keep out: their computation (``core/results``).
+Put here: assets that gather published figures. Keep out: their computation (``core/results``), and how notebooks and
+figure files are made (``core/reports``).
 """
 
 import time
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
+from analytics_assets.assets.features import YEARLY
+from analytics_assets.checks.reports import (
+    check_key_figures,
+    check_no_network,
+    figures_check_specs,
+    notebook_check_specs,
+)
 from analytics_assets.checks.results import check_agreement, check_results_schema, results_check_specs
 from analytics_assets.core.errors import PipelineError
-from analytics_assets.core.files import read_json, sha256_of, write_json
-from analytics_assets.metadata import attributes, document_schema, failing_clearly, file_metadata
+from analytics_assets.core.files import empty_folder, read_json, replace_folder, sha256_of, write_bytes, write_json
+from analytics_assets.metadata import attributes, cost, document_schema, failing_clearly, file_metadata, pictures
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 
@@ -114,7 +124,7 @@ def analysis_results(context: dg.AssetExecutionContext, lake: LakeResource) -> d
             "years": years,
             "findings": _findings(results["findings"]),
             "without_top_actor": _without_top_actor(results["metrics"]),
-            "seconds": time.perf_counter() - started,
+            **cost(started),
             **file_metadata(path),
         },
         check_results=[check_results_schema(violations(results)), check_agreement(compared)],
@@ -150,3 +160,129 @@ def _shown(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+NOTEBOOK_FIELDS = {
+    "cells": "Cells of the shipped template with their outputs: text, tables and pictures.",
+    "metadata": "Kernel and language.",
+}
+
+
+@dg.asset(
+    group_name="reports",
+    deps=[
+        "clean_events",
+        "dropped_events",
+        "sessions",
+        "user_features",
+        "daily_metrics",
+        "data_quality",
+        "spark_temporal_patterns",
+        "spark_funnels",
+        "spark_retention",
+        "spark_latency",
+    ],
+    check_specs=notebook_check_specs(),
+    code_version="1",
+    **YEARLY,
+    **attributes(document_schema(NOTEBOOK_FIELDS), layer="report", kinds={"jupyter"}),
+)
+def exploration_notebook(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+    """An executed notebook of the year with key figures, plots and tables, to read as it is or to go on from in
+    Jupyter."""
+    from analytics_assets.core.reports import notebook
+
+    year, data, started = context.partition_key, lake.lake, time.perf_counter()
+    path = data.notebook(year)
+    with failing_clearly(path):
+        executed = notebook.execute(data, year)
+        notebook.publish(executed, path)
+    figures = notebook.key_figures(executed)
+    context.log.info(f"{len(executed.cells)} cells executed into {path}")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(sha256_of(path)),
+        metadata={
+            "cells": len(executed.cells),
+            "key_figures": dg.MetadataValue.json(figures),
+            "raw_digest": read_json(data.manifest(year))["raw_digest"],
+            **cost(started),
+            **file_metadata(path),
+        },
+        check_results=[check_key_figures(figures, read_json(data.quality(year)))],
+    )
+
+
+FIGURE_FIELDS = {
+    "index.html": "List of all charts.",
+    "<chart>.html": "One chart with its description, source and numbers; it opens in any browser without a network.",
+    "<chart>.png": "The same as an image, where a browser is installed.",
+    "plotly.min.js": "The library that draws the charts.",
+}
+
+
+class FigureConfig(dg.Config):
+    """What ``figures`` writes."""
+
+    images: bool = Field(default=True, description="Write PNG images, too, where Chromium is installed.")
+
+
+@dg.asset(
+    group_name="reports",
+    deps=["analysis_results"],
+    check_specs=figures_check_specs(),
+    code_version="1",
+    **attributes(document_schema(FIGURE_FIELDS), layer="report", kinds={"plotly"}),
+)
+def figures(context: dg.AssetExecutionContext, config: FigureConfig, lake: LakeResource) -> dg.MaterializeResult:
+    """The main charts of the published figures as files: interactive pages that need no network, and images where a
+    browser is installed."""
+    from analytics_assets.core.reports import pages
+    from analytics_assets.core.reports.charts import charts
+
+    data, started = lake.lake, time.perf_counter()
+    path, staged = data.figures(), data.staging() / "figures"
+    with failing_clearly(path):
+        source = data.analysis_results()
+        if not source.is_file():
+            raise PipelineError(source, "there is no such file", "Materialize analysis_results first.")
+        results = read_json(source)
+        drawn = charts(results)
+        empty_folder(staged)
+        pages.write_pages(staged, drawn, results)
+        written, digest = pages.addresses(staged), pages.digest(staged)
+        made, said = (
+            _images(config, drawn, staged, data.staging() / "figure-images")
+            if drawn
+            else ({}, "There is nothing to draw.")
+        )
+        for name, content in made.items():
+            write_bytes(staged / f"{name}.png", content)
+        replace_folder(staged, path)
+    context.log.info(f"{len(drawn)} charts and {len(made)} images in {path}")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(digest),
+        metadata={
+            **pictures({f"{name}.png": content for name, content in made.items()}),
+            "charts": len(drawn),
+            "images": len(made),
+            "images_note": said,
+            "index": dg.MetadataValue.path(str(path / "index.html")),
+            "years": results["years"],
+            **cost(started),
+        },
+        check_results=[check_no_network(len(drawn) + 1, written)],
+    )
+
+
+def _images(config: FigureConfig, drawn: list[Any], staged: Path, work: Path) -> tuple[dict[str, bytes], str]:
+    """PNG images of the charts by name, and what is to be said about them."""
+    from analytics_assets.core.reports import images, pages
+
+    if not config.images:
+        return {}, "Images are switched off in the run configuration."
+    program = images.browser()
+    if program is None:
+        return {}, "No Chromium is installed, so there are pages but no images."
+    made = images.draw(drawn, staged / pages.SCRIPT, work, program)
+    missing = [chart.name for chart in drawn if chart.name not in made]
+    return made, f"Drawn by {program}." if not missing else f"{program} did not draw {', '.join(missing)}."

@@ -26,7 +26,7 @@ from analytics_assets.core.files import (
 from analytics_assets.core.lake import Lake
 from analytics_assets.core.models.cards import kmeans_card
 from analytics_assets.core.privacy import Privacy
-from analytics_assets.metadata import attributes, column_schema, failing_clearly, pictures, preview
+from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, pictures, preview
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.schemas import (
     KMEANS_ASSIGNMENTS,
@@ -126,7 +126,7 @@ def kmeans_segments(
         metadata={
             **{name: value for name, value in metrics.items() if isinstance(value, int | float)},
             "dagster/row_count": metrics["actors"],
-            "seconds": time.perf_counter() - started,
+            **cost(started),
             "names": metrics["names"],
             "sizes": metrics["sizes"],
             "input_years": years,

@@ -12,7 +12,7 @@ from analytics_assets.checks.summaries import check_summary, summary_check_spec
 from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import read_json, sha256_of, write_table
 from analytics_assets.core.settings import load_settings
-from analytics_assets.metadata import attributes, column_schema, failing_clearly, file_metadata, preview
+from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, file_metadata, preview
 from analytics_assets.partitions import event_years
 from analytics_assets.resources.lake import LakeResource
 from analytics_assets.resources.spark import SparkResource
@@ -80,6 +80,7 @@ def spark_summaries(
                 metadata={
                     "dagster/partition_row_count": rows,
                     "preview": preview(result.rows),
+                    **cost(started),  # the seconds that follow are those of this summary alone
                     **result.cost.figures(),
                     **shared,
                     "raw_digest": manifest["raw_digest"],

@@ -169,8 +169,11 @@ def _stands(lake: Lake, year: str | None, key: dg.AssetKey) -> bool:
     """Whether an asset is to be computed anew: chunks and features always are, the others where they are published."""
     name = key.to_user_string()
     if year is not None:
-        return name not in {table.name for table in SUMMARY_TABLES} or lake.summary(year, name).is_file()
-    return lake.analysis_results().is_file() if name == "analysis_results" else lake.model(name).is_dir()
+        published = {table.name: lake.summary(year, table.name) for table in SUMMARY_TABLES}
+        published["exploration_notebook"] = lake.notebook(year)
+        return name not in published or published[name].is_file()
+    reports = {"analysis_results": lake.analysis_results(), "figures": lake.figures() / "index.html"}
+    return reports[name].is_file() if name in reports else lake.model(name).is_dir()
 
 
 def _yearly(instance: dg.DagsterInstance, year: str, keys: list[dg.AssetKey], tags: dict[str, str]) -> bool:

@@ -1,6 +1,7 @@
 """Dagster's run history: runs whose process is gone are ended, old logs are removed.
 
-Put here: ``analytics prune``, and what ``analytics up`` mends before it starts. Keep out: what runs do.
+Put here: ``analytics prune`` and ``analytics recover``, which ``analytics up`` does before it starts. Keep out: what
+runs do.
 """
 
 from __future__ import annotations
@@ -66,6 +67,18 @@ def _lives(instance: dg.DagsterInstance, run_id: str) -> bool:
             if process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= entry.timestamp + CLOCK_SECONDS:
                 return True
     return False
+
+
+def recover(lake: Lake) -> list[str]:
+    """End the runs of the lake's history that were left behind, and say which; return their ids."""
+    import dagster as dg
+
+    prepare_dagster_home(lake)
+    with dg.DagsterInstance.get() as instance:
+        ended = end_orphans(instance)
+    for run_id in ended:
+        click.echo(f"Run {run_id} was left behind by an earlier start and is marked as failed.")
+    return ended
 
 
 def prune(lake: Lake, days: int, *, dry: bool) -> int:

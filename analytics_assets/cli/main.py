@@ -146,5 +146,13 @@ def prune(days: int, dry_run: bool) -> None:
     remove(Lake.default(), days, dry=dry_run)
 
 
+@main.command()
+def recover() -> None:
+    """Mark runs as failed whose process is gone, and free their pools; `analytics up` does it by itself."""
+    from analytics_assets.cli.history import recover as end
+
+    end(Lake.default())
+
+
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ from types import FrameType
 
 import click
 
-from analytics_assets.cli.environment import prepare_dagster_home
+from analytics_assets.cli.history import recover
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.lake import Lake
 
@@ -93,7 +93,10 @@ def _listens(port: int) -> bool:
 
 def serve(lake: Lake, dagster_port: int, insights_port: int, processing_port: int) -> int:
     """Run all services until Ctrl-C or until one of them ends; return the exit code."""
+    # The dashboards link to the Dagster UI and to each other.
     os.environ["ANALYTICS_DAGSTER_PORT"] = str(dagster_port)
+    os.environ["ANALYTICS_INSIGHTS_PORT"] = str(insights_port)
+    os.environ["ANALYTICS_PROCESSING_PORT"] = str(processing_port)
     wanted = services(dagster_port, insights_port, processing_port)
     for service in wanted:
         if _listens(service.port):
@@ -102,9 +105,7 @@ def serve(lake: Lake, dagster_port: int, insights_port: int, processing_port: in
                 f"another program already listens there, so {service.name} cannot start",
                 "Stop it, or choose another port (see analytics up --help).",
             )
-    prepare_dagster_home(lake)
-    for run_id in _end_orphans():
-        click.echo(f"Run {run_id} was left behind by an earlier start and is marked as failed.")
+    recover(lake)
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -137,15 +138,6 @@ def serve(lake: Lake, dagster_port: int, insights_port: int, processing_port: in
         return 0
     finally:
         _stop_all([process for _, process in running])
-
-
-def _end_orphans() -> list[str]:
-    import dagster as dg
-
-    from analytics_assets.cli.history import end_orphans
-
-    with dg.DagsterInstance.get() as instance:
-        return end_orphans(instance)
 
 
 def _stop_all(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,10 @@ _REMEDIES = {
 }
 
 
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+"""How engines with errors of their own, such as DuckDB and Spark, pass on that the disk is full."""
+
+
 @contextlib.contextmanager
 def explained_os_errors(place: str | Path) -> Iterator[None]:
     """Turn a full disk or a missing permission into a `PipelineError`; other errors pass through."""
@@ -58,6 +63,13 @@ def explained_os_errors(place: str | Path) -> Iterator[None]:
             raise
         fact, remedy = known
         raise PipelineError(error.filename or place, fact, remedy) from error
+    except PipelineError:
+        raise
+    except Exception as error:
+        for number, words in zip((errno.ENOSPC, errno.EDQUOT), _FULL, strict=True):
+            if words in str(error):
+                raise PipelineError(place, *_REMEDIES[number]) from error
+        raise
 
 
 _PASSING = {

@@ -147,6 +147,14 @@ class Lake:
         """Table that compares models of one task."""
         return self.reports() / f"leaderboard_{name}.parquet"
 
+    def notebook(self, year: str) -> Path:
+        """Executed exploration notebook of one year."""
+        return self.reports() / "notebooks" / f"{year}.ipynb"
+
+    def figures(self) -> Path:
+        """Folder of the main charts as files."""
+        return self.reports() / "figures"
+
     def spark_log(self) -> Path:
         """Log of Spark summaries: times and memory."""
         return self.reports() / "spark_analysis.log"

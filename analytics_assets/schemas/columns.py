@@ -5,6 +5,7 @@ Put here: the declarations' own types and the conversions to Spark and Arrow. Ke
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,21 @@ ColumnType = Literal["string", "int64", "float64", "bool", "timestamp", "date"]
 
 NULL_TOKENS: tuple[str, ...] = ("", "EMPTY", "(none)", "Unknown", "--")
 """Texts that event sources write where they mean "no value"."""
+
+
+UNIT_RANGES: dict[str, tuple[float, float]] = {
+    "rows": (0, math.inf),
+    "share": (0, 1),
+    "s": (0, math.inf),
+    "days": (0, math.inf),
+    "h": (0, 23),
+    "bit": (0, math.inf),
+    "bits": (0, math.inf),
+    "bytes": (0, math.inf),
+    "sessions per day": (0, math.inf),
+    "events per day": (0, math.inf),
+}
+"""Smallest and largest value that a unit allows; a column that means something else declares its own."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,8 @@ class Column:
         Texts that mean null in this column; cleaning and every summary read them as null.
     personal : bool
         The value identifies a person by itself; ingestion writes a pseudonym in its place.
+    minimum, maximum : float, optional
+        Bounds of a number in place of those of its unit.
     """
 
     name: str
@@ -46,6 +64,14 @@ class Column:
     unit: str = ""
     null_tokens: tuple[str, ...] = ()
     personal: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value allowed, infinite where there is none."""
+        low, high = UNIT_RANGES.get(self.unit, (-math.inf, math.inf))
+        return (low if self.minimum is None else self.minimum, high if self.maximum is None else self.maximum)
 
 
 @dataclass(frozen=True)
@@ -110,9 +136,17 @@ def count(name: str, description: str) -> Column:
     return Column(name, "int64", description, nullable=False, unit="rows")
 
 
-def real(name: str, description: str, unit: str = "", *, nullable: bool = True) -> Column:
+def real(
+    name: str,
+    description: str,
+    unit: str = "",
+    *,
+    nullable: bool = True,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Column:
     """Column of a real number."""
-    return Column(name, "float64", description, unit=unit, nullable=nullable)
+    return Column(name, "float64", description, unit=unit, nullable=nullable, minimum=minimum, maximum=maximum)
 
 
 def time(name: str, description: str, *, nullable: bool = True) -> Column:

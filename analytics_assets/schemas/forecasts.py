@@ -104,9 +104,9 @@ FORECAST_CYCLES = Table(
         _METRIC,
         real("period", "Days; for events_per_hour hours.", nullable=False),
         real("power_ratio", "Power over the spectrum of the fitted AR(1) process.", nullable=False),
-        real("p_value", "Chance of such a ratio in red noise.", nullable=False),
-        real("q_value", "False discovery rate over all frequencies.", nullable=False),
-        real("autocorrelation", "At the lag nearest to the period.", nullable=False),
+        real("p_value", "Chance of such a ratio in red noise.", nullable=False, minimum=0, maximum=1),
+        real("q_value", "False discovery rate over all frequencies.", nullable=False, minimum=0, maximum=1),
+        real("autocorrelation", "At the lag nearest to the period.", nullable=False, minimum=-1, maximum=1),
         Column(
             "autocorrelation_significant", "bool", "Whether that is outside Bartlett's 95 % interval.", nullable=False
         ),
@@ -133,9 +133,9 @@ FORECAST_LEADERBOARD = Table(
         Column("is_champion", "bool", "Whether it is first.", nullable=False),
         count("points", "Forecasts whose outcome is known."),
         count("cuts", "Points in time forecast from."),
-        real("mae", "Mean absolute error.", nullable=False),
+        real("mae", "Mean absolute error.", nullable=False, minimum=0),
         real("rmse", "Root mean squared error.", nullable=False),
-        real("smape", "Mean of 2 |actual - mean| / (actual + mean), 0 to 2.", nullable=False),
+        real("smape", "Mean of 2 |actual - mean| / (actual + mean), 0 to 2.", nullable=False, minimum=0, maximum=2),
         real(
             "mase",
             "Mean absolute error over that of the seasonal naive forecast one season ahead inside what was known; null "

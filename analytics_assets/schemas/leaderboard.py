@@ -5,6 +5,8 @@ Put here: its columns. Keep out: how they are computed (``core/models/leaderboar
 
 from __future__ import annotations
 
+import math
+
 from analytics_assets.schemas.columns import Column, Table, count, real, text
 
 MEASURES: dict[str, tuple[str, str]] = {
@@ -17,12 +19,15 @@ MEASURES: dict[str, tuple[str, str]] = {
 """Meaning and unit of each measure that has an interval; of bits fewer are better, of all others more."""
 
 
-def _with_interval(name: str, description: str, unit: str) -> tuple[Column, ...]:
-    """A figure and the ends of its 95 % interval over users."""
+def _with_interval(name: str, description: str, unit: str, *, signed: bool = False) -> tuple[Column, ...]:
+    """A figure and the ends of its 95 % interval over users; a signed one is a difference of two figures."""
+    low, high = (-1 if signed else 0, 1) if unit == "share" else (None, None)
+    # The ends of an interval from a standard error may lie beyond what the figure itself can be.
+    ends = {} if low is None or high is None else {"minimum": low - 1, "maximum": high + 1}
     return (
-        real(name, f"{description}.", unit),
-        real(f"{name}_low", f"Lower end of the 95 % interval of {name} over users.", unit),
-        real(f"{name}_high", f"Upper end of the 95 % interval of {name} over users.", unit),
+        real(name, f"{description}.", unit, minimum=low, maximum=high),
+        real(f"{name}_low", f"Lower end of the 95 % interval of {name} over users.", unit, **ends),
+        real(f"{name}_high", f"Upper end of the 95 % interval of {name} over users.", unit, **ends),
     )
 
 
@@ -59,7 +64,7 @@ NEXT_EVENT_LEADERBOARD = Table(
         real("microseconds_per_prediction", "Time to score one position, in batches.", "microseconds"),
         Column("model_bytes", "int64", "Size of the artefact; null where there is none.", unit="bytes"),
         text("best_simpler_rung", "The rung below with the best top-1 accuracy."),
-        *_with_interval("improvement_top1", "Top-1 accuracy less that of the best simpler rung", "share"),
+        *_with_interval("improvement_top1", "Top-1 accuracy less that of the best simpler rung", "share", signed=True),
         *_with_interval("improvement_bits", "Bits of the best simpler rung less its own", "bits per event"),
         Column("beats_most_frequent", "bool", "Whether improvement_top1 over most_frequent is clearly above 0."),
         Column("beats_repeat_last", "bool", "Whether improvement_top1 over repeat_last is clearly above 0."),
@@ -69,6 +74,7 @@ NEXT_EVENT_LEADERBOARD = Table(
             "Top-1 accuracy over that of the best possible predictor, on positions where that one is known; null for "
             "real data.",
             "share",
+            maximum=math.inf,
         ),
     ),
     key=("rung",),

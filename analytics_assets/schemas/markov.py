@@ -126,9 +126,11 @@ MARKOV_WHAT_IF = Table(
         count("journeys", "Simulated journeys."),
         real("goal_rate", "Share of simulated journeys that come to a goal.", "share", nullable=False),
         real("goal_rate_exact", "The same by linear algebra.", "share"),
-        real("goal_rate_change", "goal_rate minus that of the chain as it is.", "share"),
-        real("goal_rate_change_low", "Lower end of its 95 % interval: what simulation leaves open.", "share"),
-        real("goal_rate_change_high", "Upper end.", "share"),
+        real("goal_rate_change", "goal_rate minus that of the chain as it is.", "share", minimum=-1),
+        real(
+            "goal_rate_change_low", "Lower end of its 95 % interval: what simulation leaves open.", "share", minimum=-2
+        ),
+        real("goal_rate_change_high", "Upper end.", "share", minimum=-1, maximum=2),
         real("events", "Mean events of the journeys that ended.", "events"),
         real("events_exact", "The same by linear algebra.", "events"),
         real("events_change", "events minus those of the chain as it is.", "events"),

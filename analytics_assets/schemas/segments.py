@@ -52,7 +52,7 @@ KMEANS_CHOICES = Table(
     "Every number of segments that was tried, and why it was chosen or not.",
     (
         Column("k", "int64", "Number of segments.", nullable=False),
-        real("silhouette", "Mean silhouette of the actors.", nullable=False),
+        real("silhouette", "Mean silhouette of the actors.", nullable=False, minimum=-1, maximum=1),
         real("macro_silhouette", "Mean over segments of their mean silhouettes: the criterion.", nullable=False),
         real("calinski_harabasz", "Variance between segments over variance within, by degrees of freedom."),
         real(
@@ -64,7 +64,13 @@ KMEANS_CHOICES = Table(
         count("smallest", "Actors of the smallest segment."),
         Column("large_enough", "bool", "Whether no segment is below the smallest size allowed.", nullable=False),
         Column("stable", "bool", "Whether stability is at least 0.75.", nullable=False),
-        real("shuffled_silhouette", "Silhouette of the same data with every column shuffled.", nullable=False),
+        real(
+            "shuffled_silhouette",
+            "Silhouette of the same data with every column shuffled.",
+            nullable=False,
+            minimum=-1,
+            maximum=1,
+        ),
         Column("chosen", "bool", "Whether it is the published number.", nullable=False),
     ),
     key=("k",),

@@ -9,6 +9,8 @@ to the actor of its first event.
 
 from __future__ import annotations
 
+import math
+
 from analytics_assets.schemas.columns import Column, Table, count, real, text
 
 POPULATIONS = ("all", "people", "without_top_actor")
@@ -78,6 +80,8 @@ SPARK_TEMPORAL_PATTERNS = Table(
             "Months and dates: events / events of the bucket before - 1; null where either lies outside the year, and "
             "where the one before has no events or is not there.",
             "share",
+            minimum=-1,
+            maximum=math.inf,
         ),
     ),
     key=("population", "granularity", "bucket"),

@@ -24,7 +24,13 @@ from analytics_assets_tests.bench import analysis, forecasts, ingestion, models
 RUNS = 3
 """Runs of each stage; the median is printed."""
 
-TABLES = ("ingestion", "analysis", "models", "forecasts", "stages")
+TABLES = ("location", "ingestion", "analysis", "models", "forecasts", "stages")
+LOADS = 7
+"""Loads of the code location: they take seconds, and their ratio is what counts."""
+
+LOAD_RATIO, TICK_SECONDS = 1.3, 3
+"""What a load may cost beside that of a trivial project, and what an idle night may take."""
+
 STAGES = ("generate", "ingest", "summaries", "features", "import_definitions")
 
 
@@ -51,8 +57,10 @@ def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
 @click.option("--ingest-events", default=200_000, show_default=True, help="Events for the comparison of ingestion.")
 @click.option("--only", type=click.Choice(TABLES), help="Only one of the tables.")
 def main(events: int, ingest_events: int, only: str | None) -> None:
-    """Measure ingestion beside other ways, analysis at two sizes, models, forecasts and stages, on generated events."""
+    """Measure the code location, ingestion beside other ways, analysis, models, forecasts and stages."""
     console = Console()
+    if only in (None, "location"):
+        measure_location(console)
     if only in (None, "ingestion"):
         compare_ingestion(console, ingest_events)
     if only in (None, "analysis"):
@@ -63,6 +71,29 @@ def main(events: int, ingest_events: int, only: str | None) -> None:
         measure_forecasts(console)
     if only in (None, "stages"):
         measure_stages(console, events)
+
+
+def measure_location(console: Console) -> None:
+    """Print what loading the code location costs beside a project with one trivial asset, and an idle night."""
+    runs: dict[str, list[tuple[float, float]]] = {"ours": [], "trivial": [], "tick": []}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        measure("location", "prepare", place, folder=folder)
+        # They take turns, so that a slow spell of a shared machine meets both.
+        for _ in range(LOADS):
+            for work, measured in runs.items():
+                measured.append(measure("location", work, place, folder=folder))
+    seconds = {work: statistics.median(run[0] for run in measured) for work, measured in runs.items()}
+    table = Table(title=f"Code location, median of {LOADS} processes, {os.cpu_count()} cores")
+    for heading in ("what", "seconds", "target", "peak MB"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    names = {"ours": "load this project", "trivial": "load one trivial asset", "tick": "nightly tick without new files"}
+    targets = {"ours": f"{LOAD_RATIO}x the trivial one", "trivial": "", "tick": f"{TICK_SECONDS}"}
+    for work, name in names.items():
+        peak = max(run[1] for run in runs[work])
+        table.add_row(name, f"{seconds[work]:.2f}", targets[work], f"{peak:,.0f}")
+    console.print(table)
+    console.print(f"this project: {seconds['ours'] / seconds['trivial']:.2f}x the trivial one", highlight=False)
 
 
 def compare_ingestion(console: Console, events: int) -> None:

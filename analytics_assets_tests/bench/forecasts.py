@@ -15,6 +15,7 @@ from typing import Any
 
 from analytics_assets.core.files import read_json
 from analytics_assets.core.lake import Lake
+from analytics_assets.schemas import FORECAST_METRICS
 from analytics_assets_tests.bench.analysis import USERS, ChildMemory
 
 EVENTS = 200_000
@@ -51,7 +52,7 @@ def materialize(name: str, lake: Lake) -> dict[str, Any]:
     from analytics_assets.assets import forecasts
     from analytics_assets.resources.lake import LakeResource
 
-    config = {"metrics": list(forecasts.METRICS), "origins": ORIGINS, "workers": WORKERS} if name in MODELS else {}
+    config = {"metrics": list(FORECAST_METRICS), "origins": ORIGINS, "workers": WORKERS} if name in MODELS else {}
     memory, started = ChildMemory(), time.perf_counter()
     dg.materialize(
         [getattr(forecasts, name)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from analytics_assets.checks.deliveries import check_delivery, delivered_before
 from analytics_assets.checks.models import check_baseline
 from analytics_assets.checks.reconciliation import check_complete, check_conservation, check_reconciliation
 from analytics_assets.checks.tables import check_schema
+from analytics_assets.core.lake import Lake
 from analytics_assets.schemas import MARKOV_TRANSITIONS as TABLE
+from analytics_assets.schemas import Column
 
 GOOD = {
     "order": [1, 2],
@@ -53,6 +57,67 @@ def test_schema_check_names_what_is_wrong(tmp_path: Path, change: Any, name: str
     result = schema_result(tmp_path, change(pa.table(GOOD, TABLE.arrow_schema())))
     assert not result.passed
     assert fact(result, name)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("transitions", [1, -3], "1 rows outside 0 to inf; found -3 to 1"),
+        ("probability", [0.5, 1.25], "1 rows outside 0 to 1; found 0.5 to 1.25"),
+        ("probability", [0.5, math.inf], "1 rows outside 0 to 1; found 0.5 to inf"),
+        ("probability", [math.nan, math.nan], "2 rows outside 0 to 1; found nan to nan"),
+    ],
+)
+def test_schema_check_names_numbers_out_of_range(tmp_path: Path, column: str, values: list[float], words: str) -> None:
+    table = pa.table(GOOD | {column: values}, TABLE.arrow_schema())
+    result = schema_result(tmp_path, table)
+    assert not result.passed
+    assert fact(result, "out_of_range") == {column: words}
+    assert fact(result, "offenders")[column][-1].startswith("2, null, a, b: ")
+
+
+def test_shares_that_round_beyond_one_are_in_range(tmp_path: Path) -> None:
+    table = pa.table(GOOD | {"probability": [1.0 + 1e-15, -1e-15]}, TABLE.arrow_schema())
+    assert schema_result(tmp_path, table).passed
+
+
+def test_a_column_may_declare_a_range_of_its_own() -> None:
+    assert Column("a", "float64", "", unit="share").bounds == (0, 1)
+    assert Column("a", "float64", "", unit="share", minimum=-1, maximum=math.inf).bounds == (-1, math.inf)
+    assert Column("a", "float64", "", unit="ms").bounds == (-math.inf, math.inf)
+
+
+def test_failures_show_the_worst_keys(tmp_path: Path) -> None:
+    table = pa.table(GOOD | {"order": [1, 1]}, TABLE.arrow_schema())
+    assert fact(schema_result(tmp_path, table), "repeated_keys") == ["1, null, a, b: 2 rows"]
+
+
+@pytest.mark.parametrize(
+    ("now", "gone", "replaced", "new"),
+    [
+        ({"a": "1", "b": "2"}, [], [], 0),
+        ({"a": "1", "b": "2", "c": "3"}, [], [], 1),
+        ({"b": "2"}, ["a"], [], 0),
+        ({"a": "9", "b": "2", "c": "3"}, [], ["a"], 1),
+    ],
+)
+def test_deliveries_that_go_or_change_are_warned_of(
+    now: dict[str, str], gone: list[str], replaced: list[str], new: int
+) -> None:
+    result = check_delivery(now, {"a": "1", "b": "2"})
+    assert result.passed is not bool(gone or replaced)
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert (fact(result, "gone"), fact(result, "replaced"), fact(result, "new_files")) == (gone, replaced, new)
+    assert fact(result, "actual_unchanged") == 2 - len(gone) - len(replaced)
+
+
+def test_a_first_delivery_has_nothing_to_compare_with(lake: Lake) -> None:
+    assert delivered_before(lake, "2024") is None
+    result = check_delivery({"a": "1"}, None)
+    assert result.passed and "not been ingested" in str(fact(result, "note"))
+    lake.chunks("2024").mkdir(parents=True)
+    lake.manifest("2024").write_text("{broken")
+    assert delivered_before(lake, "2024") is None
 
 
 def manifest(**changes: int) -> dict[str, Any]:

@@ -91,10 +91,10 @@ def daily_events(days: Sequence[dict[str, Any]], peaks: Sequence[str] = ()) -> g
             x=peak, y=by_date[peak], text=text.day(peak), showarrow=False, yanchor="bottom", yshift=6, font={"size": 12}
         )
     values = [entry["events"] for entry in days]
-    peak = days[values.index(max(values))]["date"] if days else None
+    highest = days[values.index(max(values))]["date"] if days else None
     alt = (
         f"Line of events per day from {text.day(days[0]['date'])} to {text.day(days[-1]['date'])}; "
-        f"highest on {text.day(peak)} with {text.count(max(values))}, {values.count(0):,} days with none."
+        f"highest on {text.day(highest)} with {text.count(max(values))}, {values.count(0):,} days with none."
         if days
         else "No day in scope."
     )

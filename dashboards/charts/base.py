@@ -79,7 +79,9 @@ def finish(figure: go.Figure, alt: str, height: int, **layout: Any) -> go.Figure
     return figure
 
 
-def bars(rows: Sequence[Bar], *, title: str, unit: str, longest: float | None = None) -> go.Figure:
+def bars(
+    rows: Sequence[Bar], *, title: str, unit: str, longest: float | None = None, lost: str = "removed"
+) -> go.Figure:
     """Horizontal bars, each under its label and value; the order is that of `rows`.
 
     Labels stand above the bars, not beside them, so that long event names leave the bars their width on a phone.
@@ -94,6 +96,8 @@ def bars(rows: Sequence[Bar], *, title: str, unit: str, longest: float | None = 
         Unit of the values.
     longest : float, optional
         Value that fills the width; the largest one unless given.
+    lost : str
+        What happened to the pieces that are lost.
     """
     names = text.labels([row.name for row in rows], LABEL_LENGTH)
     lines = [text.wrapped(name, LABEL_WIDTH) for name in names]
@@ -134,9 +138,9 @@ def bars(rows: Sequence[Bar], *, title: str, unit: str, longest: float | None = 
             y=places,
             orientation="h",
             width=BAR_HEIGHT,
-            name="removed",
+            name=lost,
             marker={"color": VERMILLION},
-            hovertemplate="%{x:,} removed<extra></extra>",
+            hovertemplate=f"%{{x:,}} {lost}<extra></extra>",
         )
     for place, parts, row in zip(places, lines, rows, strict=True):
         above = {"y": place, "yshift": BAR_HEIGHT / 2, "yanchor": "bottom", "showarrow": False, "font": {"size": 13}}

@@ -9,11 +9,16 @@ threads add up doubles would change the last bits from run to run.
 from __future__ import annotations
 
 import csv
+import glob
 import os
+import platform
+import shutil
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import duckdb
+import psutil
 
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.expressions import normalized_select
@@ -26,14 +31,26 @@ MEMORY_LIMIT = "1500MB"
 _TYPES = {"string": "VARCHAR", "int64": "BIGINT", "timestamp": "TIMESTAMP"}
 
 
+_NUMBERS = count()
+"""Numbers of the connections of this process."""
+
+
 def open_engine(spill_folder: Path) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB that may spill into `spill_folder`; it neither loads nor fetches extensions."""
+    """Open an in-memory DuckDB that may spill below `spill_folder`; it neither loads nor fetches extensions.
+
+    Each connection has a folder of its own: DuckDB names what it spills alike in every process, and two steps run at
+    once. Folders of this machine's processes that were killed are removed.
+    """
     spill_folder.mkdir(parents=True, exist_ok=True)
+    machine = platform.node()
+    for left in spill_folder.glob(f"{glob.escape(machine)}~*~*"):
+        if not psutil.pid_exists(int(left.name.split("~")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
     return duckdb.connect(
         ":memory:",
         config={
             "memory_limit": MEMORY_LIMIT,
-            "temp_directory": str(spill_folder),
+            "temp_directory": str(spill_folder / f"{machine}~{os.getpid()}~{next(_NUMBERS)}"),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "threads": str(os.environ.get("ANALYTICS_THREADS") or os.cpu_count() or 1),

@@ -7,7 +7,6 @@ Put here: the form in which parsed files are kept beside the published chunks. K
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from dataclasses import asdict
@@ -17,17 +16,15 @@ from typing import Any
 from analytics_assets.core.files import json_bytes, read_json, sha256_of, sync_file
 from analytics_assets.core.ingest.chunks import Chunk
 from analytics_assets.core.ingest.parse import (
-    INDEX_FILE,
-    KEYS_FILE,
     REFUSED_FILE,
     UNREADABLE_FILE,
     Parsed,
     Part,
     SourceReport,
 )
+from analytics_assets.core.ingest.tracing import INDEX_FILE, KEYS_FILE, LEDGER_FILE, ledger_digest
 from analytics_assets.core.lake import Lake
 
-LEDGER_FILE = "ledger.json"
 CONFLICTS_FILE = "conflicts.ndjson"
 _PUBLISHED = ("manifest.json", "unreadable_values.ndjson")
 _FILES = (KEYS_FILE, INDEX_FILE, REFUSED_FILE, UNREADABLE_FILE)
@@ -57,7 +54,7 @@ class Ledger:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             written = read_json(self._folder / LEDGER_FILE)
             content = written["content"]
-            if written["sha256"] != _digest(content):
+            if written["sha256"] != ledger_digest(content):
                 return
             chunks = {
                 entry["composition"]: (self._chunk_folder / entry["path"], entry["sha256"])
@@ -123,10 +120,6 @@ class Ledger:
     def conflicts(self) -> Path:
         """Lines of the records that lost a conflict."""
         return self._folder / CONFLICTS_FILE
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json_bytes(content)).hexdigest()
 
 
 def _facts(path: Path) -> tuple[int, str]:
@@ -195,5 +188,5 @@ def write_ledger(
         ],
     }
     path = folder / LEDGER_FILE
-    path.write_bytes(json_bytes({"sha256": _digest(content), "content": content}))
+    path.write_bytes(json_bytes({"sha256": ledger_digest(content), "content": content}))
     sync_file(path)

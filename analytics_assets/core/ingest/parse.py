@@ -28,24 +28,9 @@ from analytics_assets.core.ingest.records import MERGE_FIELDS, REASONS, Event, N
 from analytics_assets.core.ingest.repairs import Repairs
 from analytics_assets.core.ingest.scanner import RecordScanner, RecordSpan, decode
 from analytics_assets.core.ingest.sources import DamagedArchive, Member, OpenSource, Source
+from analytics_assets.core.ingest.tracing import INDEX_FILE, KEYS_FILE, ROW_INDEX
 from analytics_assets.core.privacy import Privacy
 from analytics_assets.schemas import EVENT_CHUNKS
-
-ROW_INDEX = np.dtype(
-    [
-        ("key", "<u8", 2),  # hash of the uuid
-        ("digest", "<u8", 2),  # of the content; comparable within one kind
-        ("uploaded", "<i8"),  # microseconds from 1970
-        ("start", "<u8"),  # span in the decompressed stream
-        ("end", "<u8"),
-        ("size", "<u4"),  # bytes of the CSV row
-        ("member", "<u4"),  # place in the file's list of members
-        ("kind", "u1"),  # DECODED or NORMALIZED
-        ("kept", "u1"),  # whether the row is in the published chunks
-    ],
-    align=False,
-)
-"""One entry per row of the parts, in their order."""
 
 DECODED, NORMALIZED = 0, 1
 """Which of the two ways gave the digest of a row."""
@@ -54,7 +39,6 @@ NEVER_UPLOADED = np.iinfo(np.int64).max
 
 HEADER = ",".join(f'"{name}"' for name in EVENT_CHUNKS.column_names).encode("ascii") + b"\n"
 
-KEYS_FILE, INDEX_FILE = "keys", "index"
 REFUSED_FILE, UNREADABLE_FILE = "refused.ndjson", "unreadable.ndjson"
 
 INDEX_BLOCK_ROWS = 65_536

@@ -132,8 +132,9 @@ def load_behaviour(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    actor: str | None = None,
 ) -> Behaviour:
-    """Describe every actor over all given years, or over a part of them.
+    """Describe every actor over all given years, or over a part of them, or a single one.
 
     Parameters
     ----------
@@ -143,6 +144,8 @@ def load_behaviour(
         Files of ``clean_events`` and of ``sessions``.
     since, until : datetime, optional
         Naive UTC; only events from the one on and before the other count. Sessions keep their full length.
+    actor : str, optional
+        Only this one; the result has no row when there is no such actor.
 
     Returns
     -------
@@ -151,8 +154,9 @@ def load_behaviour(
     """
     source = parquet(clean)
     bounds = [("time >=", since), ("time <", until)]
-    part = " AND ".join(f"{side} TIMESTAMP '{bound.isoformat()}'" for side, bound in bounds if bound is not None)
-    source = f"(SELECT * FROM {source} WHERE {part or 'true'})"
+    parts = [f"{side} TIMESTAMP '{bound.isoformat()}'" for side, bound in bounds if bound is not None]
+    parts += [f"actor = {literal(actor)}"] if actor is not None else []
+    source = f"(SELECT * FROM {source} WHERE {' AND '.join(parts) or 'true'})"
     acts = f"(SELECT * FROM {source} WHERE actor IS NOT NULL AND NOT is_noise)"
     measured = [name for name in MEASURES if name != "breadth"]
     rows = engine.sql(
@@ -170,8 +174,8 @@ def load_behaviour(
         f"SELECT actor, event_type, count(*) AS n FROM {acts} GROUP BY ALL ORDER BY actor, event_type"
     ).to_arrow_table()
     actors = rows["actor"].to_pylist()
-    row_of = {actor: row for row, actor in enumerate(actors)}
-    row = np.array([row_of[actor] for actor in counted["actor"].to_pylist()], dtype=np.int64)
+    row_of = {name: row for row, name in enumerate(actors)}
+    row = np.array([row_of[name] for name in counted["actor"].to_pylist()], dtype=np.int64)
     n = counted["n"].to_numpy()
     types, kind = np.unique(np.array(counted["event_type"].to_pylist(), dtype=object), return_inverse=True)
     totals = np.bincount(kind, weights=n, minlength=len(types))
