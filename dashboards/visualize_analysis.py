@@ -26,7 +26,7 @@ from dashboards.insights import (
 
 def main() -> None:
     """Draw the app once, as Streamlit does at every interaction."""
-    lake = frame.open_app("User analytics", ":material/insights:")
+    lake = frame.open_app("User analytics", "insights.svg")
     scope = frame.insights_scope(lake)
     if scope is None:
         return

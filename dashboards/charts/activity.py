@@ -10,12 +10,15 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboards import text
-from dashboards.charts.base import BLUE, GREY, ORANGE, SKY, VERMILLION, finish
+from dashboards.charts.base import BLUE, GREY, ORANGE, SKY, VERMILLION, finish, hatched
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 SMOOTHING_DAYS = 7
 """A whole week, so that the weekly rhythm cancels out."""
+
+NAME_SHARE = 0.25
+"""Share of the width that a date takes on a phone."""
 
 FEW_DAYS = 31
 """Up to this many days each one gets a marker: a line through few points hides where they are."""
@@ -86,7 +89,7 @@ def daily_events(days: Sequence[dict[str, Any]], peaks: Sequence[str] = ()) -> g
             marker={"symbol": "diamond", "size": 9, "color": ORANGE, "line": {"width": 1, "color": GREY}},
             hoverinfo="skip",
         )
-    for peak in peaks:
+    for peak in _apart(peaks, days):
         figure.add_annotation(
             x=peak, y=by_date[peak], text=text.day(peak), showarrow=False, yanchor="bottom", yshift=6, font={"size": 12}
         )
@@ -109,6 +112,19 @@ def daily_events(days: Sequence[dict[str, Any]], peaks: Sequence[str] = ()) -> g
     )
 
 
+def _apart(peaks: Sequence[str], days: Sequence[dict[str, Any]]) -> list[str]:
+    """Of the peaks those whose names do not cover that of an earlier one."""
+    if not days:
+        return []
+    ends = (date.fromisoformat(days[0]["date"]), date.fromisoformat(days[-1]["date"]))
+    apart = (ends[1] - ends[0]) * NAME_SHARE
+    named: list[str] = []
+    for peak in peaks:
+        if all(abs(date.fromisoformat(peak) - date.fromisoformat(other)) > apart for other in named):
+            named.append(peak)
+    return named
+
+
 def months(rows: Sequence[tuple[str, int, bool]]) -> go.Figure:
     """Events per month; months that the data do not cover wholly are pale and dotted.
 
@@ -128,7 +144,7 @@ def months(rows: Sequence[tuple[str, int, bool]]) -> go.Figure:
                 marker={
                     "color": BLUE if whole else GREY,
                     "opacity": 1 if whole else 0.6,
-                    "pattern": {"shape": "" if whole else ".", "size": 5, "fgcolor": "white"},
+                    "pattern": hatched("" if whole else "."),
                 },
                 hovertemplate="%{x|%b %Y}: %{y:,} events<extra></extra>",
             )
@@ -162,7 +178,10 @@ def hours_by_clock(one_clock: Sequence[int], unknown: Sequence[int]) -> go.Figur
             x=list(range(24)),
             y=list(values),
             name=name,
-            marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": "white", "size": 6}},
+            marker={
+                "color": colour,
+                "pattern": hatched(pattern),
+            },
             hovertemplate=f"%{{x}}:00 UTC, {name.lower()}: %{{y:,}} events<extra></extra>",
         )
     total = sum(one_clock) + sum(unknown)

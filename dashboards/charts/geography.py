@@ -24,6 +24,9 @@ LARGEST, SMALLEST = 64, 7
 NAMED = 6
 """Circles with a name beside them: more names would cover each other."""
 
+NAME_LONGITUDES, NAME_LATITUDES = 60, 14
+"""Degrees that a name takes; on a phone its circle's name may reach a little further."""
+
 NAME_WIDTH = 18
 """Characters of a name beside a circle."""
 
@@ -49,6 +52,21 @@ class Country:
     code: str
     value: int
     shown: str
+
+
+def _apart(rows: Sequence[Country]) -> list[Country]:
+    """Of the countries, the largest first, those whose names do not cover that of a larger one."""
+    places = country_places()
+    named: list[Country] = []
+    for row in rows:
+        own = places[row.code]
+        if all(
+            abs(own.longitude - places[other.code].longitude) > NAME_LONGITUDES
+            or abs(own.latitude - places[other.code].latitude) > NAME_LATITUDES
+            for other in named
+        ):
+            named.append(row)
+    return named
 
 
 def world(rows: Sequence[Country], *, title: str, unit: str) -> go.Figure:
@@ -87,7 +105,7 @@ def world(rows: Sequence[Country], *, title: str, unit: str) -> go.Figure:
         text=[f"{text.for_plotly(row.name)}<br>{text.for_plotly(row.shown)}" for row in drawn],
         hovertemplate="%{text}<extra></extra>",
     )
-    for row in drawn[:NAMED]:
+    for row in _apart(drawn[:NAMED]):
         place = places[row.code]
         figure.add_annotation(
             x=place.longitude,

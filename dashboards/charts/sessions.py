@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from dashboards import text
-from dashboards.charts.base import ORANGE, PURPLE, finish
+from dashboards.charts.base import ORANGE, PURPLE, finish, hatched
 
 
 def two_weightings(rows: Sequence[tuple[str, int, int]], *, title: str, axis: str) -> go.Figure:
@@ -31,7 +31,10 @@ def two_weightings(rows: Sequence[tuple[str, int, int]], *, title: str, axis: st
             x=names,
             y=[text.ratio(number, total) or 0 for number in counts],
             name=f"Share of {name}",
-            marker={"color": colour, "pattern": {"shape": pattern, "fgcolor": "white", "size": 6}},
+            marker={
+                "color": colour,
+                "pattern": hatched(pattern),
+            },
             text=[f"{text.count(number)} {name}, {text.share(text.ratio(number, total))}" for number in counts],
             textposition="none",
             hovertemplate="%{x}: %{text}<extra></extra>",

@@ -92,10 +92,10 @@ def _tiles(scope: Scope, counted: Sequence[Sequence[int]], months: Sequence[Mont
                 "The UTC day with most events; of equal ones the earliest.",
             ),
             Tile(
-                "Events in the last whole month",
+                "Last whole month",
                 text.count(last.events) if last else text.NO_DATA,
-                f"{text.month(last.name)}, {text.change(last.change)} to the month before" if last else "",
-                "The last month of which data and filters cover every day.",
+                f"{text.month(last.name)}, {text.change(last.change)}" if last else "",
+                "The last month of which data and filters cover every day, and its change to the month before.",
                 [month.events for month in months if month.is_whole],
             ),
             Tile(

@@ -61,7 +61,7 @@ def _answer(known: Sequence[Place], total: int) -> str:
     if len(known) > 1:
         sentence += f", {text.share(known[1].events / total)} from {text.code(known[1].name)}"
     missing = total - sum(place.events for place in known)
-    return f"{sentence}; {text.share(missing / total) if missing else 'none'} from nowhere that is known."
+    return f"{sentence}; {f'of {text.share(missing / total)} the country is not known' if missing else 'all have one'}."
 
 
 def _tiles(scope: Scope, known: Sequence[Place], total: int) -> None:
@@ -69,7 +69,7 @@ def _tiles(scope: Scope, known: Sequence[Place], total: int) -> None:
     imputed = sum(place.imputed for place in known)
     components.tiles(
         [
-            Tile("Countries", text.count(len(known)), "with events, imputed ones included"),
+            Tile("Countries", text.count(len(known)), "with events", "Countries that were filled in are included."),
             Tile(
                 "Country as delivered",
                 text.share(text.ratio(observed, total)),
@@ -112,7 +112,7 @@ def _map(scope: Scope, known: Sequence[Place], total: int) -> None:
         unplaced = sum(place.code not in country_places() for place in known)
         components.caption(
             "clean_events",
-            "events; a circle's area and colour (logarithmic) stand for them, the six largest are named",
+            "events; a circle's area and colour (logarithmic) stand for them, the largest are named",
             f"{components.population(scope)}"
             + (f"; {text.count(unplaced)} names of countries have no place on the map" if unplaced else ""),
             scope.as_of,
