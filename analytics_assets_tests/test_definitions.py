@@ -116,7 +116,7 @@ def test_every_asset_leads_to_its_code() -> None:
         [found] = references.code_references
         path = Path(found.file_path)
         assert path.is_relative_to(ROOT / "analytics_assets" / "assets"), key
-        assert path.read_text().splitlines()[found.line_number - 1].startswith("@dg."), (key, found.line_number)
+        assert path.read_text().splitlines()[found.line_number - 1].startswith("@"), (key, found.line_number)
 
 
 def test_feature_tables_show_where_columns_come_from() -> None:
