@@ -259,8 +259,8 @@ def test_the_retention_page_shows_the_published_figures(journeys_lake: Lake, run
     shown = tiles(app)
     assert shown["Back after 1 week"] == text.exact_share(listed[1]["retention"])
     assert shown["Back after 4 weeks"] == text.exact_share(listed[4]["retention"])
-    assert shown["Active on the last full day"] == text.count(metrics["daily_active_actors"])
-    assert shown["Stickiness, day / 30 days"] == text.exact_share(metrics["dau_mau"])
+    assert shown["Last full day"] == text.count(metrics["daily_active_actors"])
+    assert shown["Stickiness"] == text.exact_share(metrics["dau_mau"])
     assert "First seen means first in the delivery of 2025" in everything(app)
     assert len(app.get("plotly_chart")) == 4 and all(chart.proto.alt for chart in app.get("plotly_chart"))
 
