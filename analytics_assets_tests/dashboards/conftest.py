@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
-from analytics_assets_tests.dashboards import building
+from analytics_assets_tests.dashboards import building, model_building
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "dashboards"
 
@@ -30,6 +30,14 @@ def lake(built_lake: Lake, tmp_path: Path) -> Lake:
     return Lake(Path(shutil.copytree(built_lake.root, tmp_path / "lake")))
 
 
+@pytest.fixture(scope="session")
+def modelled_lake(built_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A whole lake with all models that pages show; no test may change it."""
+    lake = Lake(Path(shutil.copytree(built_lake.root, tmp_path_factory.mktemp("models") / "lake")))
+    model_building.build(lake)
+    return lake
+
+
 @pytest.fixture
 def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
     """Run one of the two apps on a lake, on its first page or on the one whose path in the address is given."""
@@ -42,6 +50,22 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
             app._page_hash = calc_hash(page)
         for name, value in parameters.items():
             app.query_params[name] = value
+        return app.run()
+
+    return run
+
+
+@pytest.fixture
+def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
+    """Open one page of the insights app by its path in the address, on a lake and with query parameters."""
+
+    def run(path: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
+        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
+        app = AppTest.from_file(str(SCRIPTS / "visualize_analysis.py"), default_timeout=30)
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        # AppTest can name pages that are files only; Streamlit knows the others by a hash of their path.
+        app._page_hash = calc_hash(path)
         return app.run()
 
     return run
