@@ -44,7 +44,7 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
 
     def run(path: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
         monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
-        app = AppTest.from_file(str(SCRIPTS / "visualize_analysis.py"), default_timeout=30)
+        app = AppTest.from_file(str(SCRIPTS / "visualize_analysis.py"), default_timeout=90)
         for name, value in parameters.items():
             app.query_params[name] = value
         # AppTest finds pages that are files by itself; those that are functions it knows by their address only.

@@ -161,7 +161,7 @@ def test_the_page_shows_the_counted_flows(modelled_lake: Lake, run_page: RunApp)
     assert not app.exception and not app.error
     found = figures.flows(Scope(modelled_lake), "intent")
     assert tiles(app)["Sessions"] == str(found.sessions) == "21"
-    raw = run_page(PAGE, modelled_lake, stream="raw")
+    raw = run_page(PAGE, modelled_lake, stream=journeys.STREAM_NAMES["raw"])
     assert not raw.exception
     # Every session but the one over New Year sees the page twice at once, which is one step of what people do.
     assert "to `view > page` at step 2" in raw.markdown[0].value

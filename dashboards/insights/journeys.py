@@ -38,9 +38,8 @@ RUN_LENGTHS = (2, 3, 4, 5)
 def show(scope: Scope) -> None:
     """Draw the page."""
     st.title("How do sessions run?")
-    stream: Stream = st.session_state.get(STREAM_KEY) or "intent"
     with components.explained():
-        _flow(scope, stream)
+        _flow(scope)
     journeys_chain.moves(scope)
     _runs(scope)
     journeys_chain.goals(scope)
@@ -52,16 +51,17 @@ def _population(scope: Scope) -> str:
     return f"sessions of people{f', {text.prose(scope.words)}' if scope.narrowed else ', all years'}"
 
 
-def _flow(scope: Scope, stream: Stream) -> None:
-    found = figures.flows(scope, stream)
+def _flow(scope: Scope) -> None:
+    # The answer stands above the choice that it depends on.
+    answer = st.container()
+    st.subheader("How do sessions flow through their first steps?")
+    found = figures.flows(scope, _stream_choice())
     if not found.sessions:
         st.info("No session of people in this selection has an event.", icon=":material/do_not_disturb_on:")
-        _stream_choice()
         return
-    st.markdown(_answer(found))
-    _tiles(found)
-    st.subheader("How do sessions flow through their first steps?")
-    _stream_choice()
+    with answer:
+        st.markdown(_answer(found))
+        _tiles(found)
     figure = _sankey(found)
     components.chart(figure, "flow-of-sessions", scope)
     components.caption(
@@ -90,8 +90,8 @@ def _flow(scope: Scope, stream: Stream) -> None:
         )
 
 
-def _stream_choice() -> None:
-    st.segmented_control(
+def _stream_choice() -> Stream:
+    chosen = st.segmented_control(
         "Stream",
         list(STREAM_NAMES),
         key=STREAM_KEY,
@@ -101,6 +101,7 @@ def _stream_choice() -> None:
         "event is one step.",
         bind="query-params",
     )
+    return chosen or "intent"  # Nothing is chosen after a click on the chosen one.
 
 
 def _answer(found: Flows) -> str:
