@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ class Tile:
         Values of a sparkline, oldest first.
     width : float
         Share of the line, relative to the other tiles.
+    change : float, optional
+        Relative change, shown before the note; the page says against what.
     """
 
     label: str
@@ -76,6 +78,7 @@ class Tile:
     meaning: str = ""
     trend: Sequence[float] = ()
     width: float = 1
+    change: float | None = None
 
 
 def _local_address(variable: str, default: str) -> str:
@@ -143,7 +146,12 @@ def caption(source: str, unit: str, population: str, as_of: str) -> None:
     st.caption(f"Source: {source} · {unit} · {population} · data as of {as_of}")
 
 
-def chart(figure: go.Figure, key: str, scope: Scope | None = None) -> None:
+def population(scope: Scope, rows: str = "events") -> str:
+    """What a figure is about, for its caption."""
+    return f"{rows} of {text.prose(scope.words)}" if scope.narrowed else f"all {rows}"
+
+
+def chart(figure: go.Figure, key: str, scope: Scope | None = None, on_select: Callable[[], None] | None = None) -> None:
     """Draw a figure over the full width, with its alternative text and text as dark or bright as the page's.
 
     Parameters
@@ -154,6 +162,8 @@ def chart(figure: go.Figure, key: str, scope: Scope | None = None) -> None:
         Unique on the page; also the subject in the name of an image of it.
     scope : Scope, optional
         Adds the date of the data to that name.
+    on_select : callable, optional
+        Called after a click on a mark; the session state holds the marks under `key`.
     """
     # Streamlit draws Plotly's text in a grey that is too faint for the labels of bars.
     colour = _TEXT_COLOURS.get(st.context.theme.type or "")
@@ -174,6 +184,8 @@ def chart(figure: go.Figure, key: str, scope: Scope | None = None) -> None:
         width="stretch",
         config={**_CHART_OPTIONS, "toImageButtonOptions": image},
         key=key,
+        on_select=on_select or "ignore",
+        selection_mode="points",
         alt=base.alt_text(figure),
     )
 
@@ -263,12 +275,15 @@ def tiles(row: Sequence[Tile]) -> None:
     """Headline figures side by side; Streamlit stacks them on a narrow screen."""
     for column, tile in zip(st.columns([tile.width for tile in row]), row, strict=True):
         with column:
+            is_compared = tile.change is not None
             st.metric(
                 tile.label,
                 tile.value,
-                delta=tile.note or None,
+                delta=text.change(tile.change) if is_compared else tile.note or None,
+                delta_description=tile.note if is_compared and tile.note else None,
+                # Whether more is better is for the reader to say.
                 delta_color="off",
-                delta_arrow="off",
+                delta_arrow="auto" if is_compared else "off",
                 help=tile.meaning or None,
                 border=True,
                 height="stretch",

@@ -15,7 +15,7 @@ from dashboards.processing import cleaning, columns, files, origins, overview, p
 
 def main() -> None:
     """Draw the app once, as Streamlit does at every interaction."""
-    lake = frame.open_app("Data processing", ":material/fact_check:")
+    lake = frame.open_app("Data processing", "processing.svg")
     year = frame.processing_year(lake)
     if year is None:
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import streamlit as st
 
@@ -36,8 +37,17 @@ class PageEntry:
 
 
 def open_app(title: str, icon: str) -> Lake:
-    """Set up the window, ask for a login where one is configured, and return the lake that the environment names."""
-    st.set_page_config(page_title=title, page_icon=icon, layout="wide", initial_sidebar_state="auto")
+    """Set up the window, ask for a login where one is configured, and return the lake that the environment names.
+
+    Parameters
+    ----------
+    title : str
+        Name of the app.
+    icon : str
+        Name of a file in ``icons``: Streamlit would fetch a symbol of its own for the window from a network.
+    """
+    symbol = str(Path(__file__).with_name("icons") / icon)
+    st.set_page_config(page_title=title, page_icon=symbol, layout="wide", initial_sidebar_state="auto")
     access.require_login()
     st.sidebar.markdown(f"### {title}")
     return Lake.default()
@@ -54,7 +64,8 @@ def run(sections: Mapping[str, Sequence[PageEntry]]) -> None:
                 for place, entry in enumerate(entries)
             ]
             for number, (section, entries) in enumerate(sections.items())
-        }
+        },
+        expanded=True,
     )
     with components.explained():
         page.run()

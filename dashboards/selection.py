@@ -124,6 +124,12 @@ class Scope:
         names = dict.fromkeys(entry["date"][:7] for entry in self.daily)
         return [active.get(name, {"month": name, "events": 0, "actors": 0, "sessions": 0}) for name in names]
 
+    @cached_property
+    def observed(self) -> tuple[date, date] | None:
+        """First and last day with events in the delivered years; None without any. The last one may not be over."""
+        inside = [entry["date"] for entry in self.results["lists"]["daily"] if not entry["outside_year"]]
+        return (date.fromisoformat(min(inside)), date.fromisoformat(max(inside))) if inside else None
+
     def metric(self, name: str) -> dict[str, Any]:
         """One published metric with its meaning, over all years."""
         return published_metric(self.lake, name)
@@ -244,6 +250,18 @@ def _counted_months(scope: Scope) -> list[dict[str, Any]]:
             "WHERE time IS NOT NULL GROUP BY ALL ORDER BY 1",
         )
     ]
+
+
+def top_actor_share(scope: Scope) -> float | None:
+    """Share of the most active actor in the events that have an actor; None without any."""
+    if not scope.narrowed:
+        return scope.metric("top_actor_share")["value"]
+    [(share,)] = rows(
+        scope,
+        "SELECT max(number) / sum(number) FROM "
+        "(SELECT count(*) AS number FROM {events} WHERE actor IS NOT NULL GROUP BY actor)",
+    )
+    return share
 
 
 def by_weekday_and_hour(scope: Scope) -> list[list[int]]:

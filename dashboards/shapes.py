@@ -84,7 +84,9 @@ RESULTS = {
         "device_families": [{"device_family": MAYBE_TEXT, **_ACTIVITY}],
         "months": [{"month": str, **_ACTIVITY}],
         "years": [{"year": int, **_ACTIVITY}],
-        "daily": [{"date": str, "events": int, "sessions": int, "mean_session_seconds": MAYBE_NUMBER}],
+        "daily": [
+            {"date": str, "events": int, "sessions": int, "mean_session_seconds": MAYBE_NUMBER, "outside_year": bool}
+        ],
     },
     "models": Each({}),
 }

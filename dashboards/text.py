@@ -13,7 +13,7 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 NO_DATA = "no data"
 NOT_GIVEN = "(not given)"
@@ -94,6 +94,16 @@ def size(amount: float) -> str:
 def day(moment: str | None) -> str:
     """Date of an ISO time, as in "17 Oct 2021"."""
     return NO_DATA if moment is None else f"{datetime.fromisoformat(moment):%-d %b %Y}"
+
+
+def month(name: str) -> str:
+    """Month such as ``2021-10``, as in "Oct 2021"."""
+    return f"{date.fromisoformat(f'{name}-01'):%b %Y}"
+
+
+def change(value: float | None) -> str:
+    """Relative change as percent with its sign, as in "+3.1 %"."""
+    return NO_DATA if value is None else f"{100 * value:+.1f} %"
 
 
 def minute(moment: str | None) -> str:

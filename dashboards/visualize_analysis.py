@@ -8,8 +8,11 @@ from __future__ import annotations
 from dashboards import frame
 from dashboards.frame import PageEntry
 from dashboards.insights import (
+    activity,
+    devices,
     forecasts,
     funnels,
+    geography,
     hidden_states,
     journeys,
     next_event,
@@ -17,18 +20,25 @@ from dashboards.insights import (
     quality,
     retention,
     segments,
+    sessions,
 )
 
 
 def main() -> None:
     """Draw the app once, as Streamlit does at every interaction."""
-    lake = frame.open_app("User analytics", ":material/insights:")
+    lake = frame.open_app("User analytics", "insights.svg")
     scope = frame.insights_scope(lake)
     if scope is None:
         return
     frame.run(
         {
-            "Insights": [PageEntry("Overview", "overview", ":material/monitoring:", lambda: overview.show(scope))],
+            "Overview": [PageEntry("Overview", "overview", ":material/monitoring:", lambda: overview.show(scope))],
+            "Activity": [
+                PageEntry("Activity", "activity", ":material/schedule:", lambda: activity.show(scope)),
+                PageEntry("Sessions", "sessions", ":material/timelapse:", lambda: sessions.show(scope)),
+                PageEntry("Geography", "geography", ":material/public:", lambda: geography.show(scope)),
+                PageEntry("Devices & performance", "devices", ":material/devices:", lambda: devices.show(scope)),
+            ],
             "Journeys": [
                 PageEntry("Journeys", "journeys", ":material/route:", lambda: journeys.show(scope)),
                 PageEntry("Funnels", "funnels", ":material/filter_list:", lambda: funnels.show(scope)),

@@ -9,8 +9,9 @@ from itertools import pairwise
 import plotly.graph_objects as go
 import pytest
 
-from dashboards.charts import activity, base, segments
+from dashboards.charts import activity, base, devices, geography, latency, segments, sessions
 from dashboards.charts.base import Bar
+from dashboards.charts.geography import Country
 
 HOSTILE = ["<script>alert(1)</script>", "<b>bold</b> & more", "**x** [a](b)", "a" * 300 + "1", "a" * 300 + "2", None]
 COUNTED = [[day * 24 + hour for hour in range(24)] for day in range(7)]
@@ -31,6 +32,26 @@ FIGURES = {
     "daily": activity.daily_events(days("2020-01-01", [3, 0, 5] * 30)),
     "no days": activity.daily_events([]),
     "week": activity.weekday_by_hour(COUNTED),
+    "peaks": activity.daily_events(days("2020-01-01", [3, 0, 5, 9]), ["2020-01-04", "2020-01-03"]),
+    "months": activity.months([("2020-01", 10, False), ("2020-02", 20, True), ("2020-03", 5, True)]),
+    "one month": activity.months([("2020-01", 10, False)]),
+    "clocks": activity.hours_by_clock(list(range(24)), [1] * 24),
+    "no clocks": activity.hours_by_clock([0] * 24, [0] * 24),
+    "weightings": sessions.two_weightings([("0 s", 8, 8), ("<1 s", 2, 72)], title="Durations", axis="Duration"),
+    "no weightings": sessions.two_weightings([("0 s", 0, 0)], title="Durations", axis="Duration"),
+    "world": geography.world(
+        [Country(HOSTILE[0], "DEU", 900, "900"), Country("India", "IND", 100, "100"), Country("Oz", "???", 50, "50")],
+        title="Events by country",
+        unit="events",
+    ),
+    "no world": geography.world([], title="Events by country", unit="events"),
+    "dots": latency.percentile_dots(
+        [(HOSTILE[0], 1000, 10.0, 90.0, 300.0), (None, 5, 20.0, 30.0, 40.0)], title="Latency by country", few=100
+    ),
+    "no dots": latency.percentile_dots([], title="Latency by country", few=100),
+    "below zero": latency.percentile_dots([("a", 1000, -3.0, 90.0, 300.0)], title="Latency by country", few=100),
+    "hours": latency.percentiles_by_hour([("00", 9, 10.0, 11.0, 12.0), ("23", 9, 20.0, 21.0, 22.0)], title="Latency"),
+    "shares": devices.shares([HOSTILE[0], None], ["Windows", "other"], [[3, 1], [0, 0]], title="Devices"),
     "segments": segments.segment_map([(0, HOSTILE[0], 0.0, 1.0), (1, HOSTILE[1], 1.0, 0.0), (1, HOSTILE[1], 2.0, 0.0)]),
 }
 
@@ -107,3 +128,52 @@ def test_every_actor_is_drawn_in_its_segment() -> None:
     first, second = FIGURES["segments"].data
     assert [len(first.x), len(second.x)] == [1, 2]
     assert first.marker.color != second.marker.color and first.marker.symbol != second.marker.symbol
+
+
+def test_peaks_are_marked_where_they_are() -> None:
+    marks = FIGURES["peaks"].data[-1]
+    assert list(marks.x) == ["2020-01-04", "2020-01-03"] and list(marks.y) == [9, 5]
+    assert shown(FIGURES["peaks"]) == ["4 Jan 2020", "3 Jan 2020"]
+
+
+def test_months_in_part_look_different() -> None:
+    whole, part = FIGURES["months"].data
+    assert (list(whole.y), list(part.y)) == ([20, 5], [10])
+    assert part.marker.pattern.shape == "." and part.marker.color != whole.marker.color
+    assert "1 of them in part" in base.alt_text(FIGURES["months"])
+    assert "Most in Feb 2020 with 20" in base.alt_text(FIGURES["months"])
+
+
+def test_hours_by_clock_keep_their_sums() -> None:
+    known, unknown = FIGURES["clocks"].data
+    assert (sum(known.y), sum(unknown.y)) == (276, 24)
+    assert "8.0 % of them" in base.alt_text(FIGURES["clocks"])
+
+
+def test_both_weightings_add_up_to_all() -> None:
+    for trace, shares in zip(FIGURES["weightings"].data, ([0.8, 0.2], [0.1, 0.9]), strict=True):
+        assert list(trace.y) == pytest.approx(shares)
+    assert "Most sessions: 0 s with 80 %. Most events: <1 s with 90 %." in base.alt_text(FIGURES["weightings"])
+
+
+def test_a_circles_area_is_its_value() -> None:
+    others, drawn = FIGURES["world"].data
+    assert list(drawn.marker.size) == pytest.approx([geography.LARGEST, geography.LARGEST / 3])
+    assert list(drawn.customdata) == ["DEU", "IND"]
+    assert (drawn.x[1], drawn.y[1]) == (88.4, 22.5)
+    assert len(others.x) > 200
+    assert not any(trace.type in {"choropleth", "scattergeo", "scattermap"} for trace in FIGURES["world"].data)
+
+
+def test_latency_is_logarithmic_only_where_it_can_be() -> None:
+    assert FIGURES["dots"].layout.xaxis.type == "log"
+    assert FIGURES["below zero"].layout.xaxis.type == "linear"
+    assert FIGURES["hours"].layout.yaxis.type == "linear"
+    assert FIGURES["dots"].data[-1].marker.color[1] == base.GREY
+    assert [list(trace.x) for trace in FIGURES["dots"].data[-3:]] == [[10, 20], [90, 30], [300, 40]]
+
+
+def test_shares_are_of_rows() -> None:
+    cells = FIGURES["shares"].data[0]
+    assert [list(row) for row in cells.z] == [[0.75, 0.25], [0, 0]]
+    assert [list(row) for row in cells.text] == [["75 %", "25 %"], ["no data", "no data"]]

@@ -48,6 +48,9 @@ def test_other_numbers() -> None:
     assert (text.listed([]), text.listed(["a"]), text.listed(["a", "b", "c"])) == ("", "a", "a, b and c")
     assert text.minute("2021-10-17 12:46:00.5") == "17 Oct 2021, 12:46 UTC"
     assert text.ratio(1, 0) is None
+    assert (text.month("2021-10"), text.change(0.0312), text.change(-0.5), text.change(None)) == (
+        "Oct 2021", "+3.1 %", "-50.0 %", "no data",
+    )  # fmt: skip
 
 
 @given(st.text() | st.text("`* ").map(str.strip))

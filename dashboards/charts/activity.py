@@ -1,4 +1,4 @@
-"""Charts of activity over time: by day, and by weekday and hour."""
+"""Charts of activity over time: by day and month, by weekday and hour."""
 
 from __future__ import annotations
 
@@ -10,19 +10,30 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboards import text
-from dashboards.charts.base import BLUE, SKY, VERMILLION, finish
+from dashboards.charts.base import BLUE, GREY, ORANGE, SKY, VERMILLION, finish, hatched
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 SMOOTHING_DAYS = 7
 """A whole week, so that the weekly rhythm cancels out."""
 
+NAME_SHARE = 0.25
+"""Share of the width that a date takes on a phone."""
+
 FEW_DAYS = 31
 """Up to this many days each one gets a marker: a line through few points hides where they are."""
 
 
-def daily_events(days: Sequence[dict[str, Any]]) -> go.Figure:
-    """Events per day with a mean over seven days; days without events are zero, days out of scope a hole."""
+def daily_events(days: Sequence[dict[str, Any]], peaks: Sequence[str] = ()) -> go.Figure:
+    """Events per day with a mean over seven days; days without events are zero, days out of scope a hole.
+
+    Parameters
+    ----------
+    days : sequence of dict
+        `date` and `events`, in order.
+    peaks : sequence of str
+        Dates that are marked and named.
+    """
     runs: list[list[tuple[date, int]]] = []
     for entry in days:
         day = date.fromisoformat(entry["date"])
@@ -68,11 +79,25 @@ def daily_events(days: Sequence[dict[str, Any]]) -> go.Figure:
             connectgaps=False,
             hovertemplate="mean %{y:,.1f}<extra></extra>",
         )
+    by_date = {entry["date"]: entry["events"] for entry in days}
+    if peaks:
+        figure.add_scatter(
+            x=list(peaks),
+            y=[by_date[peak] for peak in peaks],
+            mode="markers",
+            name="Busiest days",
+            marker={"symbol": "diamond", "size": 9, "color": ORANGE, "line": {"width": 1, "color": GREY}},
+            hoverinfo="skip",
+        )
+    for peak in _apart(peaks, days):
+        figure.add_annotation(
+            x=peak, y=by_date[peak], text=text.day(peak), showarrow=False, yanchor="bottom", yshift=6, font={"size": 12}
+        )
     values = [entry["events"] for entry in days]
-    peak = days[values.index(max(values))]["date"] if days else None
+    highest = days[values.index(max(values))]["date"] if days else None
     alt = (
         f"Line of events per day from {text.day(days[0]['date'])} to {text.day(days[-1]['date'])}; "
-        f"highest on {text.day(peak)} with {text.count(max(values))}, {values.count(0):,} days with none."
+        f"highest on {text.day(highest)} with {text.count(max(values))}, {values.count(0):,} days with none."
         if days
         else "No day in scope."
     )
@@ -87,8 +112,102 @@ def daily_events(days: Sequence[dict[str, Any]]) -> go.Figure:
     )
 
 
-def weekday_by_hour(counted: Sequence[Sequence[int]]) -> go.Figure:
-    """Heatmap of events by weekday and hour with the sum of each hour above and of each weekday beside it."""
+def _apart(peaks: Sequence[str], days: Sequence[dict[str, Any]]) -> list[str]:
+    """Of the peaks those whose names do not cover that of an earlier one."""
+    if not days:
+        return []
+    ends = (date.fromisoformat(days[0]["date"]), date.fromisoformat(days[-1]["date"]))
+    apart = (ends[1] - ends[0]) * NAME_SHARE
+    named: list[str] = []
+    for peak in peaks:
+        if all(abs(date.fromisoformat(peak) - date.fromisoformat(other)) > apart for other in named):
+            named.append(peak)
+    return named
+
+
+def months(rows: Sequence[tuple[str, int, bool]]) -> go.Figure:
+    """Events per month; months that the data do not cover wholly are pale and dotted.
+
+    Parameters
+    ----------
+    rows : sequence of (str, int, bool)
+        Month such as ``2024-03``, its events, and whether every day of it is covered.
+    """
+    figure = go.Figure()
+    for whole in (True, False):
+        own = [row for row in rows if row[2] is whole]
+        if own:
+            figure.add_bar(
+                x=[f"{month}-01" for month, _, _ in own],
+                y=[events for _, events, _ in own],
+                name="Whole month" if whole else "Month in part",
+                marker={
+                    "color": BLUE if whole else GREY,
+                    "opacity": 1 if whole else 0.6,
+                    "pattern": hatched("" if whole else "."),
+                },
+                hovertemplate="%{x|%b %Y}: %{y:,} events<extra></extra>",
+            )
+    whole_rows = [row for row in rows if row[2]] or list(rows)
+    said = ""
+    if whole_rows:
+        most = max(whole_rows, key=lambda row: row[1])
+        said = f" Most in {text.month(most[0])} with {text.count(most[1])}."
+    return finish(
+        figure,
+        f"Bars of events per month, {len(rows)} months, {sum(not row[2] for row in rows)} of them in part.{said}",
+        320,
+        barmode="overlay",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        xaxis={"title": {"text": "Month (UTC)"}, "type": "date", "showgrid": False, "fixedrange": True},
+        yaxis={
+            "title": {"text": "Events per month"}, "rangemode": "tozero", "tickformat": ",d", "fixedrange": True,
+        },
+    )  # fmt: skip
+
+
+def hours_by_clock(one_clock: Sequence[int], unknown: Sequence[int]) -> go.Figure:
+    """Events by UTC hour: those whose local time follows from their country, and those whose local time is unknown."""
+    figure = go.Figure()
+    for name, values, colour, pattern in (
+        ("Local time known", one_clock, BLUE, ""),
+        ("Local time unknown", unknown, GREY, "/"),
+    ):
+        figure.add_bar(
+            x=list(range(24)),
+            y=list(values),
+            name=name,
+            marker={
+                "color": colour,
+                "pattern": hatched(pattern),
+            },
+            hovertemplate=f"%{{x}}:00 UTC, {name.lower()}: %{{y:,}} events<extra></extra>",
+        )
+    total = sum(one_clock) + sum(unknown)
+    return finish(
+        figure,
+        f"Stacked bars of events by UTC hour. The local time of {text.share(text.ratio(sum(unknown), total))} of them "
+        "is unknown.",
+        300,
+        barmode="stack",
+        bargap=0.1,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        xaxis={"title": {"text": "Hour of the day (UTC)"}, "tickvals": list(range(0, 24, 3)), "fixedrange": True},
+        yaxis={"title": {"text": "Events"}, "rangemode": "tozero", "tickformat": ",d", "fixedrange": True},
+    )
+
+
+def weekday_by_hour(counted: Sequence[Sequence[int]], unit: str = "events") -> go.Figure:
+    """Heatmap of events by weekday and hour with the sum of each hour above and of each weekday beside it.
+
+    Parameters
+    ----------
+    counted : sequence of sequence of int
+        Counts by UTC weekday, Monday first, and hour.
+    unit : str
+        What is counted.
+    """
     hours = list(range(24))
     by_hour = [sum(row[hour] for row in counted) for hour in hours]
     by_weekday = [sum(row) for row in counted]
@@ -104,16 +223,16 @@ def weekday_by_hour(counted: Sequence[Sequence[int]]) -> go.Figure:
     )
     figure.add_bar(
         x=hours, y=by_hour, marker={"color": BLUE}, name="by hour", row=1, col=1,
-        hovertemplate="%{x}:00 UTC: %{y:,} events<extra></extra>",
+        hovertemplate="%{x}:00 UTC: %{y:,} " + unit + "<extra></extra>",
     )  # fmt: skip
     figure.add_heatmap(
         x=hours, y=list(WEEKDAYS), z=[list(row) for row in counted], colorscale="Cividis", zmin=0,
         name="by weekday and hour", showscale=False, xgap=1, ygap=1, row=2, col=1,
-        hovertemplate="%{y} %{x}:00 UTC: %{z:,} events<extra></extra>",
+        hovertemplate="%{y} %{x}:00 UTC: %{z:,} " + unit + "<extra></extra>",
     )  # fmt: skip
     figure.add_bar(
         x=by_weekday, y=list(WEEKDAYS), orientation="h", marker={"color": BLUE}, name="by weekday", row=2, col=2,
-        hovertemplate="%{y}: %{x:,} events<extra></extra>",
+        hovertemplate="%{y}: %{x:,} " + unit + "<extra></extra>",
     )  # fmt: skip
     busiest = max(
         ((number, day, hour) for day, row in zip(WEEKDAYS, counted, strict=True) for hour, number in enumerate(row))
@@ -125,7 +244,7 @@ def weekday_by_hour(counted: Sequence[Sequence[int]]) -> go.Figure:
     figure.update_xaxes(title={"text": "Hour of the day (UTC)"}, tickvals=list(range(0, 24, 3)), row=2, col=1)
     figure.update_yaxes(autorange="reversed", row=2, col=1)
     alt = (
-        f"Heatmap of events by weekday and hour, with sums by hour and by weekday. Most on {busiest[1]} from "
-        f"{busiest[2]}:00 UTC with {text.count(busiest[0])} events."
+        f"Heatmap of {unit} by weekday and hour, with sums by hour and by weekday. Most on {busiest[1]} from "
+        f"{busiest[2]}:00 UTC with {text.count(busiest[0])} {unit}."
     )
     return finish(figure, alt, 380, showlegend=False, bargap=0.1)

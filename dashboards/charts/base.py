@@ -79,6 +79,11 @@ def finish(figure: go.Figure, alt: str, height: int, **layout: Any) -> go.Figure
     return figure
 
 
+def hatched(shape: str) -> dict[str, Any]:
+    """White signs of a `shape` over a bar's colour, so that the colour is not all that tells it from others."""
+    return {"shape": shape, "fgcolor": "white", "size": 6, "fillmode": "overlay"}
+
+
 def bars(
     rows: Sequence[Bar], *, title: str, unit: str, longest: float | None = None, lost: str = "removed"
 ) -> go.Figure:

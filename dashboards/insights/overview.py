@@ -15,6 +15,8 @@ from analytics_assets.core.intervals import wilson
 from dashboards import components, data, selection, shapes, text
 from dashboards.charts import activity, base, segments
 from dashboards.components import Tile
+from dashboards.insights import comparison, concentration
+from dashboards.insights.comparison import COMPARED_DAYS, Comparison
 from dashboards.selection import Figures, Ranking, Scope
 
 MAP_POINTS = 2_000
@@ -41,6 +43,7 @@ def show(scope: Scope) -> None:
     st.title("What do people do, and when?")
     st.markdown(_answer(scope, figures))
     _tiles(scope, figures)
+    concentration.note(scope)
     _findings(scope)
     _activity(scope)
     _weekly_rhythm(scope)
@@ -55,10 +58,6 @@ def show(scope: Scope) -> None:
     with components.explained():
         _segments(scope)
     st.markdown("[What the segments are like, and where the model would put somebody](segments)")
-
-
-def _population(scope: Scope, rows: str = "events") -> str:
-    return f"{rows} of {scope.words}" if scope.narrowed else f"all {rows}"
 
 
 def _answer(scope: Scope, figures: Figures) -> str:
@@ -91,12 +90,30 @@ def _monthly_session_seconds(scope: Scope) -> list[float]:
     return [seconds[month] / sessions[month] for month in seconds if sessions[month]]
 
 
+def _compared(scope: Scope) -> tuple[Comparison | None, str]:
+    """The latest weeks against those before, and in words what is compared or why nothing is."""
+    try:
+        compared = comparison.latest(scope)
+    except data.LakeFileError:
+        return None, "No change is shown: a file that it is counted from cannot be read, as is said below."
+    if compared is None:
+        return None, f"No change is shown: this selection does not hold {2 * COMPARED_DAYS} whole days in a row."
+    return compared, (
+        f"Changes: {compared.current.words} against {compared.previous.words}, the last {COMPARED_DAYS} whole days of "
+        "this selection and as many before them."
+    )
+
+
 def _tiles(scope: Scope, figures: Figures) -> None:
+    compared, said = _compared(scope)
     per_session, per_event = scope.metric("session_seconds_mean"), scope.metric("event_session_seconds_mean")
 
     def meaning(name: str) -> str:
         metric = scope.metric(name)
         return f"{metric['label']}: {metric['population']}, from {text.code(metric['source'])}."
+
+    def change(name: str) -> float | None:
+        return compared.change(name) if compared else None
 
     components.tiles(
         [
@@ -106,6 +123,7 @@ def _tiles(scope: Scope, figures: Figures) -> None:
                 "events by month",
                 meaning("events"),
                 [entry["events"] for entry in scope.months],
+                change=change("events"),
             ),
             Tile(
                 "Users",
@@ -113,6 +131,7 @@ def _tiles(scope: Scope, figures: Figures) -> None:
                 "active actors by month",
                 f"{meaning('users')} The line counts actors: users, else devices.",
                 [entry["actors"] for entry in scope.months],
+                change=change("users"),
             ),
             Tile(
                 "Sessions",
@@ -120,6 +139,7 @@ def _tiles(scope: Scope, figures: Figures) -> None:
                 "sessions by month",
                 meaning("sessions"),
                 [entry["sessions"] for entry in scope.months],
+                change=change("sessions"),
             ),
             Tile(
                 "Average session, over sessions",
@@ -130,15 +150,17 @@ def _tiles(scope: Scope, figures: Figures) -> None:
                 "sessions by month.",
                 _monthly_session_seconds(scope),
                 width=1.4,
+                change=change("session_seconds_mean"),
             ),
         ]
     )
     components.caption(
         "analysis_results" if not scope.narrowed else "clean_events, sessions",
         "counts and durations",
-        _population(scope, "events and sessions"),
+        components.population(scope, "events and sessions"),
         scope.as_of,
     )
+    st.caption(said)
 
 
 def _findings(scope: Scope) -> None:
@@ -174,7 +196,7 @@ def _activity(scope: Scope) -> None:
     components.caption(
         "clean_events" if scope.narrowed_in_kind else "analysis_results",
         "events per UTC day",
-        f"{_population(scope)}; {text.count(idle)} of {text.count(len(scope.daily))} days have none "
+        f"{components.population(scope)}; {text.count(idle)} of {text.count(len(scope.daily))} days have none "
         "and are drawn as zero",
         scope.as_of,
     )
@@ -193,7 +215,9 @@ def _weekly_rhythm(scope: Scope) -> None:
         counted = selection.by_weekday_and_hour(scope)
         figure = activity.weekday_by_hour(counted)
         components.chart(figure, "events-by-weekday-and-hour", scope)
-        components.caption("clean_events", "events per weekday and hour (UTC)", _population(scope), scope.as_of)
+        components.caption(
+            "clean_events", "events per weekday and hour (UTC)", components.population(scope), scope.as_of
+        )
         components.export(
             [
                 {"Weekday": day, **{f"{hour:02}:00 UTC": number for hour, number in enumerate(row)}}
@@ -228,7 +252,7 @@ def _ranked(
     source = table if scope.narrowed else "analysis_results"
     components.chart(figure, title, scope)
     more = f", the {len(shown)} largest" if len(rows) > len(shown) else ""
-    components.caption(source, f"{unit} and share of all", f"{_population(scope, unit)}{more}", scope.as_of)
+    components.caption(source, f"{unit} and share of all", f"{components.population(scope, unit)}{more}", scope.as_of)
     components.export(
         [
             {"Name": text.visible(name), unit.capitalize(): number, "Share": text.ratio(number, total)}
