@@ -151,8 +151,8 @@ def bars(
     annotations: list[dict[str, Any]] = []
     for place, parts, row in zip(places, lines, rows, strict=True):
         above = {"y": place, "yshift": BAR_HEIGHT / 2, "yanchor": "bottom", "showarrow": False, "font": {"size": 13}}
-        label = "<br>".join(map(text.for_plotly, parts))
-        annotations.append({"x": 0, "xref": "paper", "xanchor": "left", "text": label, "align": "left", **above})
+        shown = "<br>".join(map(text.for_plotly, parts))
+        annotations.append({"x": 0, "xref": "paper", "xanchor": "left", "text": shown, "align": "left", **above})
         annotations.append({"x": 1, "xref": "paper", "xanchor": "right", "text": text.for_plotly(row.shown), **above})
     said = "; ".join(f"{text.visible(row.name)}: {row.shown}" for row in rows[:5])
     return finish(

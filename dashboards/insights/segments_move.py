@@ -61,7 +61,7 @@ def _actor(scope: Scope) -> str:
     actor = st.text_input(
         "Actor",
         key=ACTOR_KEY,
-        placeholder="Somebody with the median of every measure",
+        placeholder="Somebody made up: the median of every measure, all events alike",
         help="A pseudonym as in the tables, such as user:… or device:…",
     ).strip()
     examples = list(dict.fromkeys(row[3] for row in figures.representatives(scope.lake) if row[2] == 1))[:EXAMPLES]
@@ -71,7 +71,11 @@ def _actor(scope: Scope) -> str:
 
 
 def _said(actor: str, placement: Placement, labels: Sequence[str]) -> str:
-    who = text.code(text.shortened(actor, 60)) if actor else "Somebody with the median of every measure"
+    who = (
+        text.code(text.shortened(actor, 60))
+        if actor
+        else "Somebody with the median of every measure and all events alike"
+    )
     nearest = text.code(labels[placement.segment])
     if actor and placement.assigned in LABELS:
         return f"{who} is in no segment ({LABELS[placement.assigned]}); the nearest one is {nearest}."
