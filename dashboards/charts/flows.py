@@ -15,9 +15,9 @@ from dashboards.charts.base import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMI
 FAMILY_COLOURS = (BLUE, GREEN, ORANGE, PURPLE, SKY)
 """Colours of the most frequent families of events; the others are grey. Vermillion is the exit's."""
 
-NODE_LABEL, NETWORK_LABEL = 17, 24
+NODE_LABEL, NETWORK_LABEL = 17, 18
 """Characters of a node's label: the labels of the last two columns share a fourth of the width; around a circle they
-stand outside it."""
+stand outside it, on a phone, too."""
 
 RIBBON, EXIT_RIBBON = "rgba(127,127,127,0.28)", "rgba(213,94,0,0.22)"
 """Ribbons, see-through so that crossing ones can be followed."""
@@ -218,6 +218,6 @@ def network(moves: Sequence[Move], ends: Sequence[str]) -> go.Figure:
         annotations=annotations,
         showlegend=False,
         # Labels stand outside the circle.
-        xaxis={"range": [-1.9, 1.9], **axis},
+        xaxis={"range": [-2.3, 2.3], **axis},
         yaxis={"range": [-1.2, 1.2], **axis},
     )

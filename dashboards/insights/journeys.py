@@ -19,8 +19,9 @@ from dashboards.insights import journeys_figures as figures
 from dashboards.insights.journeys_figures import EVENT, EXIT, Flows, Node, Stream
 from dashboards.selection import Scope
 
-STREAM_KEY, LENGTH_KEY, DELIVERY_KEY = "stream", "length", "delivery"
-"""Widget keys and query parameters of the stream, the length of runs, and the delivery that runs are counted in."""
+STREAM_KEY, STEPS_KEY, LENGTH_KEY, DELIVERY_KEY = "stream", "steps", "length", "delivery"
+"""Widget keys and query parameters of the stream, the steps drawn, the length of runs, and the delivery that runs are
+counted in."""
 
 STREAM_NAMES: dict[Stream, str] = {
     "intent": "What people do",
@@ -55,18 +56,26 @@ def _flow(scope: Scope) -> None:
     # The answer stands above the choice that it depends on.
     answer = st.container()
     st.subheader("How do sessions flow through their first steps?")
-    found = figures.flows(scope, _stream_choice())
+    left, right = st.columns([2, 1])
+    with left:
+        stream = _stream_choice()
+    with right:
+        steps = st.slider(
+            "Steps", 2, figures.FLOW_STEPS, figures.FLOW_STEPS, key=STEPS_KEY, help="Fewer are easier to read on a phone.",
+            bind="query-params",
+        )  # fmt: skip
+    found = figures.flows(scope, stream, steps=steps)
     if not found.sessions:
         st.info("No session of people in this selection has an event.", icon=":material/do_not_disturb_on:")
         return
     with answer:
         st.markdown(_answer(found))
-        _tiles(found)
+        _tiles(found, steps)
     figure = _sankey(found)
     components.chart(figure, "flow-of-sessions", scope)
     components.caption(
         "clean_events, sessions",
-        f"sessions by their first {figures.FLOW_STEPS} steps; each session counts once, the "
+        f"sessions by their first {steps} steps; each session counts once, the "
         f"{figures.FLOW_EVENTS} most frequent events of a step keep their name, colours are families of events",
         _population(scope),
         scope.as_of,
@@ -132,15 +141,15 @@ def _ended(found: Flows, step: int) -> int:
     return sum(number for (_, target), number in found.links.items() if target.kind == EXIT and target.step <= step)
 
 
-def _tiles(found: Flows) -> None:
-    one, last = _ended(found, 2), found.sessions - _ended(found, figures.FLOW_STEPS)
+def _tiles(found: Flows, steps: int) -> None:
+    one, last = _ended(found, 2), found.sessions - _ended(found, steps)
     ways = len([link for link in found.links if link[0].kind == link[1].kind == EVENT])
     components.tiles(
         [
             Tile("Sessions", text.count(found.sessions), "of people, with a step"),
             Tile("End after one step", text.share(text.ratio(one, found.sessions)), f"{text.count(one)} sessions"),
             Tile(
-                f"Reach step {figures.FLOW_STEPS}",
+                f"Reach step {steps}",
                 text.share(text.ratio(last, found.sessions)),
                 f"{text.count(last)} sessions",
             ),
