@@ -61,9 +61,14 @@ def _flow(scope: Scope) -> None:
         stream = _stream_choice()
     with right:
         steps = st.slider(
-            "Steps", 2, figures.FLOW_STEPS, figures.FLOW_STEPS, key=STEPS_KEY, help="Fewer are easier to read on a phone.",
+            "Steps",
+            2,
+            figures.FLOW_STEPS,
+            figures.FLOW_STEPS,
+            key=STEPS_KEY,
+            help="Fewer are easier to read on a phone.",
             bind="query-params",
-        )  # fmt: skip
+        )
     found = figures.flows(scope, stream, steps=steps)
     if not found.sessions:
         st.info("No session of people in this selection has an event.", icon=":material/do_not_disturb_on:")
