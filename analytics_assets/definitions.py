@@ -34,7 +34,7 @@ from analytics_assets.sensors import active_sensors
 def default_resources() -> dict[str, Any]:
     """Resources as the environment configures them."""
     return {
-        "lake": LakeResource(root=str(default_root())),
+        "lake": LakeResource(root=str(default_root()), url=os.environ.get("ANALYTICS_LAKE_URL", "")),
         "spark": SparkResource(
             master=os.environ.get("ANALYTICS_SPARK_MASTER", "local[*]"),
             driver_memory=os.environ.get("ANALYTICS_SPARK_DRIVER_MEMORY", "4g"),

@@ -90,4 +90,6 @@ def _observe(instance: dg.DagsterInstance, lake: Lake, found: Delivery) -> None:
 )
 def nightly(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> list[dg.RunRequest] | dg.SkipReason:
     """Every night at 02:00: the current year, when its files have changed; in early January also the year before."""
-    return nightly_decision(context.instance, Lake(Path(lake.root)), context.scheduled_execution_time)
+    now = context.scheduled_execution_time
+    lake.fetch_exports(current_years(now))
+    return nightly_decision(context.instance, Lake(Path(lake.root)), now)

@@ -42,6 +42,7 @@ def new_raw_files(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg
     A year is asked for when its files are the same at two looks: a file that still grows is left alone. One delivery
     is asked for once; a failed run waits for other files, or for a person.
     """
+    lake.fetch_exports()
     data = lake.lake
     known = set(event_years.get_partition_keys())
     before: dict[str, str] = json.loads(context.cursor or "{}")

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # The partitions are fixed when the code location is imported: the real samples start in 2015.
 os.environ["ANALYTICS_FIRST_YEAR"] = "2015"
@@ -26,6 +27,9 @@ SPARK_JAVA_OPTIONS = os.environ["ANALYTICS_SPARK_JAVA_OPTIONS"] = "-XX:TieredSto
 import pytest
 
 from analytics_assets.core.lake import Lake
+
+if TYPE_CHECKING:
+    from analytics_assets_tests.s3_server import S3Server
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_SAMPLES = ROOT.parent / "shared" / "sample"
@@ -88,6 +92,15 @@ def spark() -> Iterator[object]:
     )
     yield resource.session
     resource.stop()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[S3Server]:
+    """A local S3 server that the AWS variables name from now on."""
+    from analytics_assets_tests.s3_server import s3_server
+
+    with s3_server() as running:
+        yield running
 
 
 def run_as_user(

@@ -22,7 +22,7 @@ from analytics_assets.core.lake import Lake
 from analytics_assets_tests.browser import wait_for
 from analytics_assets_tests.conftest import ROOT, SPARK_JAVA_OPTIONS, Demo
 from analytics_assets_tests.containers import FOLDER, command_of, health_command
-from analytics_assets_tests.graphql import Interface
+from analytics_assets_tests.graphql import RUN_SECONDS, Interface
 from analytics_assets_tests.test_up import free_port, listens
 
 START_SECONDS = 240
@@ -161,6 +161,17 @@ def worker_inside_a_step(lake: Lake, year: str, step: str) -> tuple[str, int] | 
     return None
 
 
+def has_begun(services: Services, year: str) -> None:
+    """Wait until the year's run is under way."""
+    wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={"dagster/partition": year})
+
+    def begun() -> bool:
+        with dg.DagsterInstance.from_config(str(services.lake.dagster_home())) as instance:
+            return bool(instance.get_runs(wanted))
+
+    wait_for(begun, f"the run of {year}", START_SECONDS)
+
+
 def inside(services: Services, year: str, step: str) -> tuple[str, int]:
     found: list[tuple[str, int]] = []
 
@@ -169,7 +180,7 @@ def inside(services: Services, year: str, step: str) -> tuple[str, int]:
         found.extend([worker] if worker else [])
         return bool(found)
 
-    wait_for(begun, f"{step} of {year} (daemon: {services.log('daemon')})", 300)
+    wait_for(begun, f"{step} of {year}", RUN_SECONDS)
     return found[0]
 
 
@@ -179,7 +190,7 @@ def test_a_backfill_survives_a_daemon_and_a_run_that_are_killed(services: Servic
     interface.stop_sensor("models_after_year")
     backfill = interface.launch_backfill(ASSETS, YEARS)
 
-    inside(services, "2024", "actors")
+    has_begun(services, "2024")
     services.kill("daemon")
     services.start("daemon")
 

@@ -26,7 +26,7 @@ from analytics_assets.metadata import (
     preview,
 )
 from analytics_assets.partitions import event_years
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import (
     ACTORS,
     CLEAN_EVENTS,
@@ -120,6 +120,7 @@ def _clean(lake: Lake, year: str) -> str:
 
 
 @_feature_asset(ACTORS, deps=["event_chunks"], against="the chunks' events with an actor")
+@in_lake
 def actors(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Tell people from machines."""
     from analytics_assets.core.expressions import ACTOR
@@ -161,6 +162,7 @@ def actors(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Material
     can_subset=True,
     **YEARLY,
 )
+@in_lake
 def cleaning(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult]:
     """Interpret one year's events and set aside those that the cleaning profile removes.
 
@@ -213,6 +215,7 @@ def cleaning(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[
 
 
 @_feature_asset(SESSIONS, deps=["clean_events", "dropped_events"], against="all accepted events inside sessions")
+@in_lake
 def sessions(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Group one year's events into sessions."""
     from analytics_assets.core.features import tables
@@ -229,6 +232,7 @@ def sessions(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Materi
 
 
 @_feature_asset(USER_FEATURES, deps=["clean_events", "sessions"], against="clean_events with an actor")
+@in_lake
 def user_features(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Describe every actor of one year."""
     from analytics_assets.core.features import tables
@@ -245,6 +249,7 @@ def user_features(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.M
 
 
 @_feature_asset(USER_PROFILES, deps=["clean_events"], against="clean_events with an actor")
+@in_lake
 def user_profiles(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Spread every actor's events over event types, screens and hours."""
     from analytics_assets.core.features import tables
@@ -261,6 +266,7 @@ def user_profiles(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.M
 
 
 @_feature_asset(DAILY_METRICS, deps=["clean_events", "sessions"], against="clean_events")
+@in_lake
 def daily_metrics(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Count one year by day."""
     from analytics_assets.core.features import tables

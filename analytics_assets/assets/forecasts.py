@@ -23,7 +23,7 @@ from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import empty_folder, read_json, replace_folder, sha256_of, write_json, write_table
 from analytics_assets.core.lake import Lake
 from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, file_metadata, pictures, preview
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import (
     FORECAST_LEADERBOARD,
     FORECAST_METRICS,
@@ -195,6 +195,7 @@ DEPS = ["daily_metrics", "clean_events", "sessions"]
     check_specs=_model_check_specs("prophet_forecast"),
     **attributes(column_schema(FORECASTS), layer="model", kinds={"prophet", "parquet"}),
 )
+@in_lake
 def prophet_forecast(
     context: dg.AssetExecutionContext, lake: LakeResource, config: ProphetConfig
 ) -> dg.MaterializeResult:
@@ -220,6 +221,7 @@ def prophet_forecast(
     check_specs=_model_check_specs("arima_forecast"),
     **attributes(column_schema(FORECASTS), layer="model", kinds={"statsmodels", "parquet"}),
 )
+@in_lake
 def arima_forecast(context: dg.AssetExecutionContext, lake: LakeResource, config: ArimaConfig) -> dg.MaterializeResult:
     """The next 30 days of every daily metric and the next 24 hours of events by ARIMA with harmonic regression: order
     by unit-root tests and AICc, intervals calibrated on the backtest, periods tested against red noise."""
@@ -247,6 +249,7 @@ def arima_forecast(context: dg.AssetExecutionContext, lake: LakeResource, config
     ],
     **attributes(column_schema(FORECAST_LEADERBOARD), layer="report", kinds={"parquet"}),
 )
+@in_lake
 def forecast_leaderboard(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Which forecast to trust, by metric and horizon: both models beside naive forecasts, means and exponential
     smoothing on the same backtest; and the days of the last year that the best could not expect, with what moved."""

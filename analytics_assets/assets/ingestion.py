@@ -23,7 +23,7 @@ from analytics_assets.core.ingest.sources import digest_of
 from analytics_assets.core.lake import Lake
 from analytics_assets.metadata import attributes, column_schema, cost, document_schema, failing_clearly
 from analytics_assets.partitions import event_years
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import EVENT_CHUNKS
 
 RAW_FIELDS = dict.fromkeys(sorted(SOURCE_FIELDS), "Delivered, not carried into the chunks.") | {
@@ -53,6 +53,7 @@ LOG_EVERY_SECONDS = 5.0
     ],
     check_specs=[delivery_check_spec()],
 )
+@in_lake
 def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.ObserveResult:
     """Observe one year's files."""
     started = time.perf_counter()
@@ -84,6 +85,7 @@ def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Obse
     code_version="2",
     **attributes(column_schema(EVENT_CHUNKS), layer="ingestion", kinds={"python", "csv"}),
 )
+@in_lake
 def event_chunks(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Essential columns of every accepted event as CSV chunks of at most 100,000 records, with a manifest that accounts
     for every record delivered. Refused records lie in the quarantine with their exact bytes and the reason."""

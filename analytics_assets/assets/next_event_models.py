@@ -29,7 +29,7 @@ from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import read_json, sha256_of, write_json, write_table
 from analytics_assets.core.privacy import Privacy
 from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, file_metadata, preview
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import (
     HMM_EMISSIONS,
     HMM_STATE_HOURS,
@@ -86,6 +86,7 @@ MARKOV_TABLES = {
     check_specs=model_check_specs("markov_chain", MARKOV_TABLES),
     **model_attributes({"numpy"}),
 )
+@in_lake
 def markov_chain(context: dg.AssetExecutionContext, lake: LakeResource, config: MarkovConfig) -> dg.MaterializeResult:
     """Which event follows: Markov chain of variable order with back-off, its order chosen on validation sessions; where
     journeys lead, how long they take and what each event contributes; plain transition counts of all raw events."""
@@ -144,6 +145,7 @@ HMM_TABLES = {table.name: table for table in (HMM_STATES, HMM_EMISSIONS, HMM_STA
     check_specs=model_check_specs("hidden_markov_model", HMM_TABLES),
     **model_attributes({"numpy"}),
 )
+@in_lake
 def hidden_markov_model(
     context: dg.AssetExecutionContext, lake: LakeResource, config: HiddenMarkovConfig
 ) -> dg.MaterializeResult:
@@ -205,6 +207,7 @@ class LstmConfig(NextEventConfig):
     check_specs=model_check_specs("lstm_next_event"),
     **model_attributes({"tensorflow"}),
 )
+@in_lake
 def lstm_next_event(context: dg.AssetExecutionContext, lake: LakeResource, config: LstmConfig) -> dg.MaterializeResult:
     """Which event follows: a recurrent network (LSTM) over the whole session, its times, the device and the actor's
     earlier sessions; stopped and calibrated on validation sessions."""
@@ -255,6 +258,7 @@ class XgboostConfig(NextEventConfig):
     check_specs=model_check_specs("xgboost_next_event"),
     **model_attributes({"xgboost"}),
 )
+@in_lake
 def xgboost_next_event(
     context: dg.AssetExecutionContext, lake: LakeResource, config: XgboostConfig
 ) -> dg.MaterializeResult:
@@ -307,6 +311,7 @@ class LeaderboardConfig(dg.Config):
     ],
     **attributes(column_schema(NEXT_EVENT_LEADERBOARD), layer="model", kinds={"numpy", "parquet"}),
 )
+@in_lake
 def next_event_leaderboard(
     context: dg.AssetExecutionContext, lake: LakeResource, config: LeaderboardConfig
 ) -> dg.MaterializeResult:

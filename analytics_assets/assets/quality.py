@@ -14,7 +14,7 @@ from analytics_assets.checks.quality import check_quality, check_recency, qualit
 from analytics_assets.core.files import read_json, sha256_of, write_json
 from analytics_assets.core.settings import load_settings
 from analytics_assets.metadata import attributes, cost, document_schema, failing_clearly, file_metadata
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 
 CODE_VERSION = "2"
 
@@ -44,6 +44,7 @@ _SECTIONS = {
     **YEARLY,
     **attributes(document_schema(_SECTIONS), layer="feature", kinds={"duckdb", "json"}),
 )
+@in_lake
 def data_quality(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Quality of the year: completeness, ranges, outliers, clocks, order, places, concentration on one actor, drift
     against the year before, the waterfall of its cleaning, and a grade of each against its limit."""

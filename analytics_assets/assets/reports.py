@@ -22,7 +22,7 @@ from analytics_assets.checks.results import check_agreement, check_results_schem
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.files import empty_folder, read_json, replace_folder, sha256_of, write_bytes, write_json
 from analytics_assets.metadata import attributes, cost, document_schema, failing_clearly, file_metadata, pictures
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 
 MODELS = (
@@ -91,6 +91,7 @@ HEADLINES = (
     code_version="3",
     **attributes(document_schema(RESULT_FIELDS), layer="report", kinds={"duckdb", "json"}),
 )
+@in_lake
 def analysis_results(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """Every published figure over all years in one JSON file, each with unit, denominator, population and source, and a
     ranked list of findings in plain language."""
@@ -187,6 +188,7 @@ NOTEBOOK_FIELDS = {
     **YEARLY,
     **attributes(document_schema(NOTEBOOK_FIELDS), layer="report", kinds={"jupyter"}),
 )
+@in_lake
 def exploration_notebook(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
     """An executed notebook of the year with key figures, plots and tables, to read as it is or to go on from in
     Jupyter."""
@@ -233,6 +235,7 @@ class FigureConfig(dg.Config):
     code_version="1",
     **attributes(document_schema(FIGURE_FIELDS), layer="report", kinds={"plotly"}),
 )
+@in_lake
 def figures(context: dg.AssetExecutionContext, config: FigureConfig, lake: LakeResource) -> dg.MaterializeResult:
     """The main charts of the published figures as files: interactive pages that need no network, and images where a
     browser is installed."""

@@ -27,7 +27,7 @@ from analytics_assets.core.lake import Lake
 from analytics_assets.core.models.cards import kmeans_card
 from analytics_assets.core.privacy import Privacy
 from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, pictures, preview
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import (
     KMEANS_ASSIGNMENTS,
     KMEANS_CHOICES,
@@ -77,6 +77,7 @@ class KMeansConfig(dg.Config):
     ],
     **attributes(column_schema(KMEANS_ASSIGNMENTS), layer="model", kinds={"scikitlearn", "parquet"}),
 )
+@in_lake
 def kmeans_segments(
     context: dg.AssetExecutionContext, lake: LakeResource, config: KMeansConfig
 ) -> dg.MaterializeResult:

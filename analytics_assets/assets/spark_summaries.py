@@ -14,7 +14,7 @@ from analytics_assets.core.files import read_json, sha256_of, write_table
 from analytics_assets.core.settings import load_settings
 from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, file_metadata, preview
 from analytics_assets.partitions import event_years
-from analytics_assets.resources.lake import LakeResource
+from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.resources.spark import SparkResource
 from analytics_assets.schemas import SUMMARY_TABLES
 
@@ -40,6 +40,7 @@ from analytics_assets.schemas import SUMMARY_TABLES
     can_subset=True,
     pool="spark",
 )
+@in_lake
 def spark_summaries(
     context: dg.AssetExecutionContext, lake: LakeResource, spark: SparkResource
 ) -> Iterator[dg.MaterializeResult]:

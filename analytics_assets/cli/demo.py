@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from analytics_assets.cli import bucket
 from analytics_assets.cli.environment import prepare_dagster_home
 from analytics_assets.core.errors import PipelineError, explained_os_errors
 from analytics_assets.core.files import read_json, replace_folder
@@ -121,10 +122,12 @@ def generate_sample(lake: Lake, config: SampleConfig) -> None:
 def run_demo(lake: Lake, events: int) -> int:
     """Materialize everything; return the exit code (0 only when all runs and checks are good)."""
     started = time.monotonic()
+    bucket.fetch_exports(lake)
     if not lake.raw_years():
         from analytics_assets.sample.generator import SampleConfig
 
         generate_sample(lake, SampleConfig(events=events))
+        bucket.push_exports(lake)
     outcome = materialize(lake, lake.raw_years())
     _print_summary(lake, outcome, time.monotonic() - started)
     return 0 if outcome.success else 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from analytics_assets.cli import bucket
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.lake import Lake
 
@@ -20,6 +21,8 @@ def forget_user(lake: Lake, user: str) -> int:
     def refresh(years: list[str]) -> None:
         from analytics_assets.cli.demo import materialize
 
+        # Steps begin from what is published: the suppression list must be.
+        bucket.publish_whole(lake)
         outcome = materialize(lake, years, only_published=True)
         if not outcome.success:
             raise PipelineError(
@@ -28,7 +31,10 @@ def forget_user(lake: Lake, user: str) -> int:
                 "Remove the cause and run the command again.",
             )
 
+    bucket.fetch_whole(lake)
     receipt = forget(lake, user, refresh, lambda text: console.print(text, highlight=False))
+    bucket.publish_whole(lake)
+    bucket.prune(lake, 1, dry=False)
     for year, removed in receipt["removed"].items():
         console.print(
             f"{year}: {removed['events']:,} events, {removed['quarantined']:,} refused records", highlight=False

@@ -20,7 +20,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except PipelineError as error:
+        except (PipelineError, ConnectionError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -137,13 +137,39 @@ def forget(user: str, yes: bool) -> None:
 
 
 @main.command()
+@click.option("--chunks", is_flag=True, help="Also the chunks, which only pipeline steps read.")
+@click.option("--exports", is_flag=True, help="Also the raw exports.")
+def pull(chunks: bool, exports: bool) -> None:
+    """Bring the folder up to date with the bucket of ANALYTICS_LAKE_URL: everything that dashboards read."""
+    from analytics_assets.cli.bucket import pull as fetch
+
+    fetch(Lake.default(), chunks=chunks, exports=exports)
+
+
+@main.command()
+def push() -> None:
+    """Put the lake of the folder, raw exports and all results, into the bucket of ANALYTICS_LAKE_URL."""
+    from analytics_assets.cli.bucket import push as upload
+
+    upload(Lake.default())
+
+
+@main.command()
 @click.option("--days", default=90, show_default=True, help="Runs that ended longer ago are removed.")
-@click.option("--dry-run", is_flag=True, help="Only say how many runs there are.")
-def prune(days: int, dry_run: bool) -> None:
-    """Remove old runs and their logs from Dagster's history; whatever the UI shows figures of stays."""
+@click.option(
+    "--versions", default=3, show_default=True, type=click.IntRange(min=1), help="Versions kept of each result."
+)
+@click.option("--dry-run", is_flag=True, help="Only say how much there is to remove.")
+def prune(days: int, versions: int, dry_run: bool) -> None:
+    """Remove old runs and their logs from Dagster's history; whatever the UI shows figures of stays.
+
+    Where the lake lies in a bucket, also the versions of results that newer ones have replaced.
+    """
+    from analytics_assets.cli.bucket import prune as remove_versions
     from analytics_assets.cli.history import prune as remove
 
     remove(Lake.default(), days, dry=dry_run)
+    remove_versions(Lake.default(), versions, dry=dry_run)
 
 
 @main.command()

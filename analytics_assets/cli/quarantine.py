@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from analytics_assets.cli import bucket
 from analytics_assets.core.errors import PipelineError, explained_os_errors
 from analytics_assets.core.files import write_text
 from analytics_assets.core.ingest.quarantine import Refused, read_quarantine
@@ -61,7 +62,9 @@ def replay(lake: Lake, year: str, file: Path, *, tables: bool) -> int:
     """Apply corrections, recompute what depends on them, print what happened; returns the exit code."""
     from analytics_assets.core.ingest.replay import replay_corrections
 
+    bucket.fetch_whole(lake)
     done = replay_corrections(lake, year, file)
+    bucket.publish_whole(lake)
     console.print(
         f"{done.applied} corrections applied ({done.known} were known, {done.unchanged} lines unchanged): "
         f"{done.loaded} more rows, {done.duplicates} more duplicates",

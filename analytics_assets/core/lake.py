@@ -114,6 +114,10 @@ class Lake:
         """One Spark summary of one year."""
         return self.root / "summaries" / year / f"{name}.parquet"
 
+    def summary_years(self) -> list[str]:
+        """Years that have a folder of summaries, ascending."""
+        return _years_in(self.root / "summaries")
+
     def feature(self, table: str, year: str) -> Path:
         """One feature table of one year."""
         return self.root / "features" / table / f"{year}.parquet"
@@ -131,9 +135,13 @@ class Lake:
         return self.root / "quality" / f"{year}_cleaning.json"
 
     # models and reports
+    def models(self) -> Path:
+        """Folder with a folder per model."""
+        return self.root / "models"
+
     def model(self, name: str) -> Path:
         """Folder of one model: artefact, ``metrics.json``, ``card.md``, predictions."""
-        return self.root / "models" / name
+        return self.models() / name
 
     def reports(self) -> Path:
         """Folder of everything made for people."""
@@ -158,6 +166,11 @@ class Lake:
     def spark_log(self) -> Path:
         """Log of Spark summaries: times and memory."""
         return self.reports() / "spark_analysis.log"
+
+    # the lake in a bucket
+    def fetched(self) -> Path:
+        """Folder of what this working copy remembers of its bucket."""
+        return self.root / ".bucket"
 
     # working space
     def staging(self) -> Path:

@@ -14,8 +14,9 @@ from dashboards.charts.base import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMI
 FAMILY_COLOURS = (BLUE, GREEN, ORANGE, PURPLE, SKY)
 """Colours of the most frequent families of events; the others are grey. Vermillion is the exit's."""
 
-NODE_LABEL, NETWORK_LABEL = 26, 24
-"""Characters of a node's label: six columns of them fit a laptop's width; around a circle they stand outside it."""
+NODE_LABEL, NETWORK_LABEL = 17, 24
+"""Characters of a node's label: the labels of the last two columns share a fourth of the width; around a circle they
+stand outside it."""
 
 RIBBON, EXIT_RIBBON = "rgba(127,127,127,0.28)", "rgba(213,94,0,0.22)"
 """Ribbons, see-through so that crossing ones can be followed."""

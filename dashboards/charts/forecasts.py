@@ -161,7 +161,7 @@ def backtest(
     )
 
 
-def trend(points: Sequence[tuple[str, float]], scale: str) -> go.Figure:
+def trend(points: Sequence[tuple[str, float]]) -> go.Figure:
     """The trend of a model that adds up parts, on its scale."""
     figure = go.Figure()
     figure.add_scatter(
@@ -175,15 +175,15 @@ def trend(points: Sequence[tuple[str, float]], scale: str) -> go.Figure:
     said = f"from {points[0][1]:.2f} to {points[-1][1]:.2f}" if points else "nothing"
     return finish(
         figure,
-        f"Line of the trend, {said}, on the model's scale ({scale}).",
+        f"Line of the trend, {said}, on the model's scale.",
         300,
         showlegend=False,
         xaxis={"title": {"text": "Day (UTC)"}, "type": "date", "showgrid": False},
-        yaxis={"title": {"text": f"Trend ({scale})"}},
+        yaxis={"title": {"text": "Trend"}},
     )
 
 
-def weekly(values: Sequence[float], scale: str) -> go.Figure:
+def weekly(values: Sequence[float]) -> go.Figure:
     """The part of each weekday, Monday first, on the model's scale."""
     figure = go.Figure()
     figure.add_bar(
@@ -196,9 +196,9 @@ def weekly(values: Sequence[float], scale: str) -> go.Figure:
     highest = WEEKDAYS[max(range(len(values)), key=values.__getitem__)]
     return finish(
         figure,
-        f"Bars of the part of each weekday on the model's scale ({scale}); highest on {highest}.",
+        f"Bars of the part of each weekday on the model's scale; highest on {highest}.",
         300,
         showlegend=False,
         xaxis={"title": {"text": "Weekday (UTC)"}, "fixedrange": True},
-        yaxis={"title": {"text": f"Weekly part ({scale})"}, "fixedrange": True},
+        yaxis={"title": {"text": "Weekly part"}, "fixedrange": True},
     )

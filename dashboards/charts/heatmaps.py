@@ -15,6 +15,9 @@ CELL_HEIGHT, HEAD_HEIGHT = 26, 150
 ROW_LABEL, COLUMN_LABEL = 30, 22
 """Characters of the names of rows and columns."""
 
+SHORT_COLUMN, SLANTED_WIDTH = 4, 110
+"""Characters of a column's name that stand upright; pixels that slanted names of the last columns need at the right."""
+
 WRITTEN_CELLS = 260
 """Up to so many cells hold their value as text; more of them are too small for it."""
 
@@ -47,6 +50,7 @@ def heatmap(
     rows_are, columns_are : str
         Titles of the axes.
     """
+    slanted = any(len(name) > SHORT_COLUMN for name in columns)
     row_names, column_names = text.labels(rows, ROW_LABEL), text.labels(columns, COLUMN_LABEL)
     known = [(value, r, c) for r, row in enumerate(values) for c, value in enumerate(row) if value is not None]
     bound = max((abs(value) for value, _, _ in known), default=0) or 1
@@ -77,7 +81,7 @@ def heatmap(
     )
     highest = sorted(known, reverse=True)[:3]
     said = "; ".join(f"{text.visible(rows[r])}, {text.visible(columns[c])}: {shown[r][c]}" for _, r, c in highest)
-    return finish(
+    drawn = finish(
         figure,
         f"{title}, heatmap of {len(rows)} rows and {len(columns)} columns. Highest: {said or 'none'}.",
         HEAD_HEIGHT + CELL_HEIGHT * max(1, len(rows)),
@@ -86,7 +90,7 @@ def heatmap(
             "ticktext": [text.for_plotly(name) for name in column_names],
             "title": {"text": columns_are},
             "side": "top",
-            "tickangle": -40 if any(len(name) > 4 for name in column_names) else 0,
+            "tickangle": -40 if slanted else 0,
             "automargin": True,
             "fixedrange": True,
             "showgrid": False,
@@ -101,3 +105,6 @@ def heatmap(
             "showgrid": False,
         },
     )
+    if slanted:
+        drawn.update_layout(margin_r=SLANTED_WIDTH)
+    return drawn

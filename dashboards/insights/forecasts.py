@@ -6,7 +6,6 @@ Put here: the order and wording of this page. Keep out: its figures (``forecasts
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -51,12 +50,14 @@ def show(scope: Scope) -> None:
     if not rows:
         st.info("No series is long enough to judge a forecast.", icon=":material/do_not_disturb_on:")
         return
+    # The answer stands above the choices that it depends on.
+    answer = st.container()
     judged = _chosen(rows)
     champion = next((row for row in judged if row.is_champion), judged[0])
-    answer = st.container()
+    answer.markdown(_answer(champion))
     components.unfiltered(scope, "this page")
     with components.explained():
-        _forecast(scope, judged, champion, answer)
+        _forecast(scope, judged, champion)
     with components.explained():
         _ladder(scope, judged)
     with components.explained():
@@ -92,7 +93,7 @@ def _chosen(rows: Sequence[Judged]) -> list[Judged]:
     return [row for row in own if row.horizon == horizon]
 
 
-def _forecast(scope: Scope, judged: Sequence[Judged], champion: Judged, answer: Any) -> None:
+def _forecast(scope: Scope, judged: Sequence[Judged], champion: Judged) -> None:
     ways = figures.ways(scope.lake, champion.metric)
     if not ways:
         st.info("There is no forecast of this metric.", icon=":material/do_not_disturb_on:")
@@ -109,9 +110,7 @@ def _forecast(scope: Scope, judged: Sequence[Judged], champion: Judged, answer: 
     if found is None:
         return
     own = next((row for row in judged if row.model == way), None)
-    with answer:
-        st.markdown(_answer(champion))
-        _tiles(champion, figures.forecast(scope.lake, champion.metric, champion.model, champion.horizon))
+    _tiles(champion, figures.forecast(scope.lake, champion.metric, champion.model, champion.horizon))
     history = figures.history(scope.lake, champion.metric, HISTORY_STEPS[champion.step])
     figure = charts.forecast(
         history,
@@ -228,7 +227,7 @@ def _tiles(champion: Judged, found: figures.Forecast | None) -> None:
             Tile(
                 "Scaled error",
                 f"{champion.mase:.2f}",
-                "below 1 is better than repeating",
+                "below 1 beats repeating",
                 "Mean absolute error over that of the seasonal naive forecast inside what was known (MASE).",
             )
         )
@@ -356,14 +355,13 @@ def _components(scope: Scope, champion: Judged) -> None:
     if found is None:
         st.info("Prophet has no model of this metric, so there are no parts.", icon=":material/do_not_disturb_on:")
         return
-    scale = "transformed by the model"
     left, right = st.columns(2)
     with left:
-        figure = charts.trend(found.trend, scale)
+        figure = charts.trend(found.trend)
         components.chart(figure, "trend", scope)
     with right:
         if found.weekly:
-            figure = charts.weekly(found.weekly, scale)
+            figure = charts.weekly(found.weekly)
             components.chart(figure, "weekly-part", scope)
     holidays = f"; holidays move {text.count(len(found.holidays))} days" if found.holidays else "; no holidays used"
     components.caption(

@@ -108,11 +108,12 @@ def _causes(scope: Scope, day: Anomaly, champion: Judged) -> None:
             f":material/celebration: {text.share(day.holiday_share)} of the events come from countries with a public "
             "holiday that day."
         )
-    dimension = st.segmented_control(
+    chosen = st.segmented_control(
         "Split by", list(found), default=day.dimension if day.dimension in found else next(iter(found)),
         format_func=lambda name: name.replace("_", " "), key=f"split {champion.metric} {day.day}",
     )  # fmt: skip
-    causes = found.get(dimension) or next(iter(found.values()))
+    dimension = chosen if chosen in found else next(iter(found))  # Nothing is chosen after a click on the chosen one.
+    causes = found[dimension]
     total = sum(cause.contribution for cause in causes)
     parts = shown_causes(causes, CAUSES_SHOWN)
     st.markdown(
@@ -122,7 +123,7 @@ def _causes(scope: Scope, day: Anomaly, champion: Judged) -> None:
     figure = changes.changes(
         [
             Change(
-                f"{len(causes) - CAUSES_SHOWN} others" if value is None else _part(dimension or "", value),
+                f"{len(causes) - CAUSES_SHOWN} others" if value is None else _part(dimension, value),
                 contribution,
                 None,
                 f"{contribution:+,.1f}",

@@ -33,7 +33,9 @@ UNIT_NAMES = {"session": "sessions", "actor": "actors"}
 MINUTES_PER_DAY = 1_440
 
 WINDOW_NOUNS = {"session": "minutes", "actor": "days"}
-"""Unit of the window, which is also its widget key and query parameter."""
+
+WINDOW_KEYS = {"session": "within_minutes", "actor": "within_days"}
+"""Widget keys and query parameters of the windows: one each, so that both keep their number."""
 
 LONGEST_WINDOW = {"session": 1_440, "actor": 366}
 """Minutes of a session and days of an actor: a day and a year, beyond which a window is none."""
@@ -60,7 +62,7 @@ def show(scope: Scope) -> None:
 
 def _choice(scope: Scope, published: Sequence[Published]) -> tuple[str, Funnel | None, str]:
     """Draw the choice of funnel and population; the funnel is None while its steps are incomplete."""
-    funnels = {entry.name: entry.funnel for entry in published}
+    funnels = _by_name(published)
     left, right = st.columns([3, 2])
     name = left.selectbox(
         "Funnel",
@@ -79,6 +81,15 @@ def _choice(scope: Scope, published: Sequence[Published]) -> tuple[str, Funnel |
     return OWN, _own(scope), population
 
 
+def _by_name(published: Sequence[Published]) -> dict[str, Funnel]:
+    """Published funnels, those of the latest delivery first; a name that stood for other steps says in which one."""
+    found: dict[str, Funnel] = {}
+    for entry in sorted(published, key=lambda entry: entry.year, reverse=True):
+        if found.setdefault(entry.name, entry.funnel) != entry.funnel:
+            found[f"{entry.name} ({entry.year})"] = entry.funnel
+    return found
+
+
 def _take_over(funnel: Funnel) -> None:
     """Put the steps of a published funnel into the widgets for own steps."""
     st.session_state[FUNNEL_KEY] = OWN
@@ -86,7 +97,7 @@ def _take_over(funnel: Funnel) -> None:
         st.session_state[key] = step
     st.session_state[UNIT_KEY] = funnel.scope
     minutes = funnel.window_minutes / (MINUTES_PER_DAY if funnel.scope == "actor" else 1)
-    st.session_state[WINDOW_NOUNS[funnel.scope]] = max(1, min(round(minutes), LONGEST_WINDOW[funnel.scope]))
+    st.session_state[WINDOW_KEYS[funnel.scope]] = max(1, min(round(minutes), LONGEST_WINDOW[funnel.scope]))
 
 
 def _own(scope: Scope) -> Funnel | None:
@@ -116,13 +127,12 @@ def _own(scope: Scope) -> Funnel | None:
         help="A session ends with the visit; an actor may take up the way another day.",
         bind="query-params",
     )
-    noun = WINDOW_NOUNS[unit]
     window = right.number_input(
-        f"Within how many {noun} of the first step",
+        f"Within how many {WINDOW_NOUNS[unit]} of the first step",
         min_value=1,
         max_value=LONGEST_WINDOW[unit],
         value=DEFAULT_WINDOW[unit],
-        key=noun,
+        key=WINDOW_KEYS[unit],
         bind="query-params",
     )
     if len(steps) < FEWEST_STEPS:

@@ -148,7 +148,8 @@ def _stability(scope: Scope) -> dict[int, float]:
 
 def _tiles(scope: Scope, states: Sequence[HiddenState]) -> None:
     metrics = _metrics(scope)
-    shown = [Tile("Hidden states", text.count(len(states)), metrics["training"]["chosen_by"] if metrics else "")]
+    chosen = f"Their number was chosen by {metrics['training']['chosen_by']}." if metrics else ""
+    shown = [Tile("Hidden states", text.count(len(states)), "", chosen)]
     if metrics:
         bits = metrics["training"]["held_out_bits"]
         if bits["final"] is not None and bits["one_state"] is not None:
@@ -160,7 +161,7 @@ def _tiles(scope: Scope, states: Sequence[HiddenState]) -> None:
                     "Bits per event on sessions that the states were not estimated from: fewer are better.",
                 )
             )
-        shown.append(Tile("Learned from", f"{text.count(metrics['training']['samples']['fit_events'])} events"))
+        shown.append(Tile("Learned from", text.count(metrics["training"]["samples"]["fit_events"]), "events"))
         stability = metrics["training"]["stability"]
         if stability and isinstance(stability.get("mean_overlap"), float):
             shown.append(

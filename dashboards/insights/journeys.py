@@ -207,10 +207,12 @@ def _runs(scope: Scope) -> None:
         if not runs:
             st.info(f"No session of {year} has {number} such events.", icon=":material/do_not_disturb_on:")
             return
+        events = list(dict.fromkeys(name for run in runs for name in run.events))
+        labels = dict(zip(events, event_names.event_labels(events), strict=True))
         figure = base.bars(
             [
                 base.Bar(
-                    " → ".join(event_names.event_labels(run.events)),
+                    " → ".join(labels[name] for name in run.events),
                     run.occurrences,
                     f"{text.count(run.occurrences)} · {text.share(run.share)}",
                 )

@@ -51,10 +51,13 @@ def show(scope: Scope) -> None:
     _places_and_devices(scope, figures)
     _session_ends(scope, figures)
     _transitions(scope)
+    st.markdown("[How sessions flow, step by step](journeys)")
     with components.explained():
         _next_event(scope)
+    st.markdown("[All models, and what they expect after a journey of your choice](next-event)")
     with components.explained():
         _segments(scope)
+    st.markdown("[What the segments are like, and where the model would put somebody](segments)")
 
 
 def _answer(scope: Scope, figures: Figures) -> str:

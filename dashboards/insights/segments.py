@@ -23,6 +23,9 @@ from dashboards.selection import Scope
 MAP_POINTS = 2_000
 """Actors drawn on the map: more would hide each other and slow the browser."""
 
+HALVES_OF_THE_HOUR = ("hour_sin", "hour_cos")
+"""Measures that make an hour only together; the table shows the hour."""
+
 STABLE = 0.75
 """Similarity with bootstrap samples from which a segment is called stable (Hennig 2007), as the model does."""
 
@@ -57,8 +60,9 @@ def show(scope: Scope) -> None:
 
 def _answer(metrics: dict[str, Any]) -> str:
     inside, sizes = metrics["clustered_actors"], metrics["sizes"]
+    number = "1 segment" if len(sizes) == 1 else f"{len(sizes)} segments"
     sentence = (
-        f"**{len(sizes)} segments** of {text.count(inside)} people, the largest with "
+        f"**{number}** of {text.count(inside)} people, the largest with "
         f"{text.share(text.ratio(sizes[0], inside))}: {text.code(metrics['names'][0])}"
     )
     silhouette, shuffled = metrics["silhouette"], metrics["shuffled_silhouette"]
@@ -169,7 +173,11 @@ def _profile(scope: Scope, labels: Sequence[str]) -> None:
     if not features:
         st.info("There is nothing to describe the segments by.", icon=":material/do_not_disturb_on:")
         return
-    drawn = [feature for feature in features if any(value is not None for value in feature.z.values())]
+    drawn = [
+        feature
+        for feature in features
+        if feature.name not in HALVES_OF_THE_HOUR and any(value is not None for value in feature.z.values())
+    ]
     numbers = range(len(labels))
     names = text.labels([feature_name(feature) for feature in drawn], heatmaps.ROW_LABEL)
     if drawn:

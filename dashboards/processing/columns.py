@@ -110,7 +110,8 @@ def _table(quality: dict[str, Any], year: str, as_of: str) -> None:
 
 def _one(lake: Lake, year: str) -> None:
     st.subheader("One column in detail")
-    name = st.selectbox("Column", column_figures.names(), key="column", bind="query-params")
+    names = column_figures.names()
+    name = st.selectbox("Column", names, names.index("event_type"), key="column", bind="query-params")
     profile = column_figures.profile(lake, year, name)
     st.markdown(
         f"{text.code(name)} is of type {text.code(profile.type)}: {text.prose(profile.meaning)} "

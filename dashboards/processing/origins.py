@@ -24,6 +24,9 @@ FIGURE_KEY = "figure"
 
 LIST_PREFIX = "lists."
 
+DEFAULT_FIGURE = "events"
+"""Shown when the address names none."""
+
 ROWS_BEHIND = 20
 """Rows shown behind a figure: enough to see what is counted."""
 
@@ -43,6 +46,7 @@ def show(lake: Lake, year: str) -> None:
     chosen = st.selectbox(
         "Figure",
         names,
+        index=names.index(DEFAULT_FIGURE) if DEFAULT_FIGURE in names else 0,
         format_func=text.visible,
         key=FIGURE_KEY,
         bind="query-params",
@@ -78,7 +82,7 @@ def _metric(lake: Lake, results: dict[str, Any], metric: dict[str, Any]) -> None
     rows_behind: int | None = None
     found: Recount | None = None
     records: delivered.Records | None = None
-    with components.explained():
+    with components.explained(), st.spinner("Counting again…"):
         if name in delivered.FIGURES:
             records = delivered.records(lake, years, name, ROWS_BEHIND)
             rows_behind = records.count
@@ -155,7 +159,7 @@ def _list(lake: Lake, results: dict[str, Any], name: str) -> None:
     info = data.checked(
         results.get("list_info", {}), shapes.LIST_INFO, lake.analysis_results(), "analysis_results"
     ).get(name, {"source": "analysis_results", "about": "", "years": years})
-    entries = results["lists"][name]
+    entries = data.checked(results["lists"][name], [dict], lake.analysis_results(), "analysis_results", f"lists.{name}")
     st.markdown(
         f"**{text.count(len(entries))} entries.** {text.prose(info['about'])} From {text.code(info['source'])} of "
         f"{text.span([int(year) for year in info['years']]) or 'no year'}."

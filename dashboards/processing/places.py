@@ -93,6 +93,9 @@ def _score(geography: dict[str, Any], level: str, protocol: str, method: str) ->
 
 def _answer(geography: dict[str, Any], year: str) -> None:
     counts = {place: _imputed(geography, place) for place in PLACES}
+    if not any(total for _, total in counts.values()):
+        st.info(f"There are no events in {year}.", icon=":material/do_not_disturb_on:")
+        return
     said = [f"**{text.share(text.ratio(*counts[place]))}** of the events have an imputed {place}" for place in PLACES]
     chain, mode = (_score(geography, "region_without_city", "session", method) for method in ("all", "mode"))
     sentence = f"In {year} {text.listed(said)}."

@@ -159,12 +159,16 @@ def chunk_row(lake: Lake, year: str, origin: Origin) -> bytes:
 
 def records(lake: Lake, year: str, *, kept: bool, limit: int) -> tuple[int, list[Origin]]:
     """How many records of one delivery are in its chunks (or were read and are in none), and the first of them."""
-    _ledger_key(lake, year)
+    return _records(_ledger_key(lake, year), kept, limit, lake, year)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _records(key: FileKey, kept: bool, limit: int, _lake: Lake, _year: str) -> tuple[int, list[Origin]]:
     try:
-        tracer = Tracer(lake, year)
+        tracer = Tracer(_lake, _year)
         return tracer.count(kept=kept), list(islice(tracer.records(kept=kept), limit))
     except (OSError, ValueError, IndexError) as error:
-        raise _damaged_ledger(lake, year, error) from error
+        raise _damaged_ledger(_lake, _year, error) from error
 
 
 LogLine = dict[str, str]

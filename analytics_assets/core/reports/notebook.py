@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analytics_assets.core.errors import PipelineError
-from analytics_assets.core.files import empty_folder, write_text
+from analytics_assets.core.files import write_text
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 
 if TYPE_CHECKING:
@@ -70,36 +71,38 @@ def execute(lake: Lake, year: str, template: Path = TEMPLATE) -> NotebookNode:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from traitlets.config import Config
 
     for path, asset in inputs(lake, year).items():
         if not path.is_file():
             raise PipelineError(path, "there is no such file", f"Materialize {asset} for {year} first.")
     notebook = with_parameters(nbformat.read(template, as_version=4), {"year": year})
-    work = lake.staging() / "notebook" / year
-    empty_folder(work)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_SECONDS,
-        kernel_name="python3",
-        record_timing=False,
-        coalesce_streams=True,
-        resources={"metadata": {"path": str(work)}},
-        # The history of typed commands is for people at a prompt.
-        extra_arguments=["--HistoryManager.enabled=False"],
-        on_cell_start=lambda cell, cell_index: started.append(cell_index),
-    )
     started: list[int] = []
-    # Nothing of the kernel's goes to the home folder of whoever runs the pipeline.
-    surroundings = {**os.environ, DATA_DIR_VARIABLE: str(lake.root), "IPYTHONDIR": str(work), "MPLBACKEND": "agg"}
-    try:
-        client.execute(env=surroundings)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        number = started[-1] if started else 0
-        raise PipelineError(
-            f"{template.name}, {place_of(notebook.cells, number)}",
-            _fact(error),
-            "Open the template in Jupyter on this year, mend the cell and materialize exploration_notebook again.",
-        ) from error
+    # Sockets and files of the kernel, out of the home folder of whoever runs the pipeline; the path of a socket must be
+    # short, which one inside the lake may not be.
+    with tempfile.TemporaryDirectory(prefix="notebook-") as work:
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": work}},
+            # The history of typed commands is for people at a prompt.
+            extra_arguments=["--HistoryManager.enabled=False"],
+            on_cell_start=lambda cell, cell_index: started.append(cell_index),
+            config=Config(KernelManager={"transport": "ipc", "connection_file": f"{work}/kernel.json"}),
+        )
+        surroundings = {**os.environ, DATA_DIR_VARIABLE: str(lake.root), "IPYTHONDIR": work, "MPLBACKEND": "agg"}
+        try:
+            client.execute(env=surroundings)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            number = started[-1] if started else 0
+            raise PipelineError(
+                f"{template.name}, {place_of(notebook.cells, number)}",
+                _fact(error),
+                "Open the template in Jupyter on this year, mend the cell and materialize exploration_notebook again.",
+            ) from error
     return notebook
 
 
