@@ -56,16 +56,10 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
 
 
 @pytest.fixture
-def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
+def run_page(run_app: RunApp) -> RunApp:
     """Open one page of the insights app by its path in the address, on a lake and with query parameters."""
 
     def run(path: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
-        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
-        app = AppTest.from_file(str(SCRIPTS / "visualize_analysis.py"), default_timeout=30)
-        for name, value in parameters.items():
-            app.query_params[name] = value
-        # AppTest can name pages that are files only; Streamlit knows the others by a hash of their path.
-        app._page_hash = calc_hash(path)
-        return app.run()
+        return run_app("visualize_analysis.py", lake, path, **parameters)
 
     return run
