@@ -17,6 +17,9 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "dashboards"
 
 RunApp = Callable[..., AppTest]
 
+TIMEOUT = 90
+"""Seconds for one run of an app, which takes one: a busy machine is no failure."""
+
 
 @pytest.fixture(scope="session")
 def built_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
@@ -39,28 +42,12 @@ def modelled_lake(built_lake: Lake, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
-    """Run one page of the insights app, by its path in the address."""
-
-    def run(path: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
-        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
-        app = AppTest.from_file(str(SCRIPTS / "visualize_analysis.py"), default_timeout=30)
-        for name, value in parameters.items():
-            app.query_params[name] = value
-        # AppTest finds pages that are files by itself; those that are functions it knows by their address only.
-        app._page_hash = calc_hash(path)
-        return app.run()
-
-    return run
-
-
-@pytest.fixture
 def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
     """Run one of the two apps on a lake, on its first page or on the one whose path in the address is given."""
 
     def run(script: str, lake: Lake, page: str = "", **parameters: str | list[str]) -> AppTest:
         monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
-        app = AppTest.from_file(str(SCRIPTS / script), default_timeout=30)
+        app = AppTest.from_file(str(SCRIPTS / script), default_timeout=TIMEOUT)
         if page:
             # AppTest can only switch to pages that are files of their own.
             app._page_hash = calc_hash(page)
@@ -71,42 +58,11 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
     return run
 
 
-PAGE_SCRIPT = """
-from dashboards import frame
-from dashboards.insights import {page}
-
-scope = frame.insights_scope(frame.open_app("User analytics", ":material/insights:"))
-if scope is not None:
-    {page}.show(scope)
-"""
-"""What the insights app does for one page: AppTest cannot change to a page that is a function."""
-
-
 @pytest.fixture
-def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
-    """Run one page of the insights app, named by its module, on a lake."""
-
-    def run(page: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
-        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
-        app = AppTest.from_string(PAGE_SCRIPT.format(page=page), default_timeout=30)
-        for name, value in parameters.items():
-            app.query_params[name] = value
-        return app.run()
-
-    return run
-
-
-@pytest.fixture
-def run_page(monkeypatch: pytest.MonkeyPatch) -> RunApp:
-    """Open one page of the insights app by its path in the address, on a lake and with query parameters."""
+def run_page(run_app: RunApp) -> RunApp:
+    """Run one page of the insights app, by its path in the address."""
 
     def run(path: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
-        monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
-        app = AppTest.from_file(str(SCRIPTS / "visualize_analysis.py"), default_timeout=30)
-        for name, value in parameters.items():
-            app.query_params[name] = value
-        # AppTest can name pages that are files only; Streamlit knows the others by a hash of their path.
-        app._page_hash = calc_hash(path)
-        return app.run()
+        return run_app("visualize_analysis.py", lake, page=path, **parameters)
 
     return run

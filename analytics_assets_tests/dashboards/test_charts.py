@@ -11,6 +11,8 @@ import pytest
 
 from dashboards.charts import activity, base, devices, geography, latency, segments, sessions
 from dashboards.charts.base import Bar
+from dashboards.charts.country_outlines import country_outlines
+from dashboards.charts.country_places import country_places
 from dashboards.charts.geography import Country
 
 HOSTILE = ["<script>alert(1)</script>", "<b>bold</b> & more", "**x** [a](b)", "a" * 300 + "1", "a" * 300 + "2", None]
@@ -156,13 +158,27 @@ def test_both_weightings_add_up_to_all() -> None:
     assert "Most sessions: 0 s with 80 %. Most events: <1 s with 90 %." in base.alt_text(FIGURES["weightings"])
 
 
-def test_a_circles_area_is_its_value() -> None:
-    others, drawn = FIGURES["world"].data
-    assert list(drawn.marker.size) == pytest.approx([geography.LARGEST, geography.LARGEST / 3])
-    assert list(drawn.customdata) == ["DEU", "IND"]
-    assert (drawn.x[1], drawn.y[1]) == (88.4, 22.5)
-    assert len(others.x) > 200
+def test_a_country_is_coloured_by_its_value_and_needs_no_network() -> None:
+    others, germany, india, dots = FIGURES["world"].data
+    assert list(dots.customdata) == ["DEU", "IND"]
+    assert (dots.x[1], dots.y[1]) == (88.4, 22.5)
+    assert [round(value, 3) for value in dots.marker.color] == [2.954, 2.0]
+    assert germany.fillcolor != india.fillcolor != others.fillcolor
+    inside = [(x, y) for x, y in zip(india.x, india.y, strict=True) if x is not None]
+    assert all(68 <= x <= 98 and 6 <= y <= 36 for x, y in inside), "India lies there"
+    rings = [ring for code, found in country_outlines().items() if code not in {"DEU", "IND"} for ring in found]
+    assert sum(x is None for x in others.x) == len(rings) > 200
     assert not any(trace.type in {"choropleth", "scattergeo", "scattermap"} for trace in FIGURES["world"].data)
+
+
+def test_every_outline_is_closed_and_belongs_to_a_known_country() -> None:
+    outlines = country_outlines()
+    assert {code for code in outlines if code} <= {*country_places(), "XKX"}
+    assert len(outlines) > 170
+    for rings in outlines.values():
+        for ring in rings:
+            assert len(ring) >= 4 and ring[0] == ring[-1]
+            assert all(-180 <= longitude <= 180 and -60 <= latitude <= 84 for longitude, latitude in ring)
 
 
 def test_latency_is_logarithmic_only_where_it_can_be() -> None:

@@ -112,7 +112,7 @@ def _map(scope: Scope, known: Sequence[Place], total: int) -> None:
         unplaced = sum(place.code not in country_places() for place in known)
         components.caption(
             "clean_events",
-            "events; a circle's area and colour (logarithmic) stand for them, the largest are named",
+            "events; the colour (logarithmic) stands for them, the largest are named",
             f"{components.population(scope)}"
             + (f"; {text.count(unplaced)} names of countries have no place on the map" if unplaced else ""),
             scope.as_of,
@@ -143,7 +143,7 @@ def _map(scope: Scope, known: Sequence[Place], total: int) -> None:
 
 
 def _enter_from_map(by_code: dict[str, str | None]) -> None:
-    """Go into the country whose circle was clicked."""
+    """Go into the country whose dot was clicked."""
     points = st.session_state[MAP_KEY].selection.points
     name = by_code.get(points[0].get("customdata", "")) if points else None
     if name is not None:
