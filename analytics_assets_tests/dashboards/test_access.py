@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
@@ -82,14 +83,14 @@ def test_secrets_that_cannot_be_read_let_nobody_in(
 
     path = tmp_path / "secrets.toml"
     path.write_text(content)
-    before = st.get_option("secrets.files")
-    st.set_option("secrets.files", [str(path)])
+    before = config.get_option("secrets.files")
+    config.set_option("secrets.files", [str(path)])
     monkeypatch.setattr(st, "secrets", Secrets())
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(built_lake.root))
     try:
         app = AppTest.from_file(str(SCRIPTS / APPS[0]), default_timeout=30).run()
     finally:
-        st.set_option("secrets.files", before)
+        config.set_option("secrets.files", before)
     [error] = app.error
     assert "nobody is let in" in error.value
     assert not (app.metric or app.exception or app.multiselect)
