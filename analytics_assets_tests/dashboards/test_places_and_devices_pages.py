@@ -136,6 +136,8 @@ def test_methods_cover_every_event(rich: Lake) -> None:
         own = {method.method: method.events for method in found if method.level == level}
         assert sum(own.values()) == len(events)
         assert own.get("observed") == int((events[f"{level}_method"] == "observed").sum())
+    confidence = {(method.level, method.method): method.confidence for method in found}
+    assert confidence["country", "device_history"] == 0.5 and confidence["country", None] is None
 
 
 def test_the_limit_of_clocks_is_the_pipelines() -> None:
@@ -166,11 +168,12 @@ def test_latency_equals_the_events(rich: Lake, run_page: RunApp) -> None:
 
 def test_devices_equal_the_events(rich: Lake) -> None:
     events = rich_lake.events(rich)
-    scope = Scope(rich)
-    assert dict(devices_figures.ranking(scope, "device_family", 8)) == events["device_family"].value_counts().to_dict()
+    devices = devices_figures.Devices(Scope(rich))
+    assert devices.events == len(events)
+    assert dict(devices.ranking("device_family", 8)) == events["device_family"].value_counts().to_dict()
     versions = (events["os_name"] + " " + events["os_version"]).value_counts().to_dict()
-    assert dict(devices_figures.ranking(scope, "os_version", 8)) == versions
-    rows, columns, values = devices_figures.families_by_country(scope, 10, 1)
+    assert dict(devices.ranking("os_version", 8)) == versions
+    rows, columns, values = devices.families_by_country(10, 1)
     observed = events["country"].where(events["country_method"] == "observed")
     assert columns == [events["device_family"].mode()[0], devices_figures.OTHER]
     for row, own in zip(rows, values, strict=True):

@@ -15,7 +15,7 @@ from dashboards.charts import base, latency
 from dashboards.charts import devices as charts
 from dashboards.components import Tile
 from dashboards.insights import devices_figures
-from dashboards.insights.devices_figures import Latency
+from dashboards.insights.devices_figures import Devices, Latency
 from dashboards.selection import Ranking, Scope
 
 LISTED = 8
@@ -48,17 +48,18 @@ _QUESTIONS = (
 def show(scope: Scope) -> None:
     """Draw the page."""
     st.title("What do people use, and how fast does it report?")
-    events = devices_figures.events(scope)
+    devices = devices_figures.Devices(scope)
+    events = devices.events
     if not events:
         st.markdown("There are no events in this selection.")
         return
-    rankings = {name: devices_figures.ranking(scope, name, LISTED) for name, _, _ in _QUESTIONS}
+    rankings = {name: devices.ranking(name, LISTED) for name, _, _ in _QUESTIONS}
     [upload] = devices_figures.latency(scope, "upload")
     [processing] = devices_figures.latency(scope, "processing")
     st.markdown(_answer(rankings, events, upload))
     _tiles(scope, rankings, events, upload)
     _rankings(scope, rankings, events)
-    _by_country(scope)
+    _by_country(scope, devices)
     _latency(scope, upload, processing)
 
 
@@ -143,9 +144,9 @@ def _rankings(scope: Scope, rankings: dict[str, Ranking], events: int) -> None:
             )
 
 
-def _by_country(scope: Scope) -> None:
+def _by_country(scope: Scope, devices: Devices) -> None:
     st.subheader("Does it differ by country?")
-    rows, columns, counted = devices_figures.families_by_country(scope, COUNTRIES, FAMILIES)
+    rows, columns, counted = devices.families_by_country(COUNTRIES, FAMILIES)
     figure = charts.shares(rows, columns, counted, title="Device families by country")
     components.chart(figure, "devices-by-country", scope)
     components.caption(

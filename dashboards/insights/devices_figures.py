@@ -5,7 +5,6 @@ Put here: counts by device and percentiles of latency. Keep out: wording and dra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboards import selection
@@ -56,49 +55,57 @@ class Latency:
     p99: float | None
 
 
-def ranking(scope: Scope, dimension: str, limit: int) -> Ranking:
-    """Events by one of the `DIMENSIONS`, the most frequent first; a missing value is a row of its own."""
-    found = selection.rows(
-        scope,
-        f"SELECT {DIMENSIONS[dimension]} AS name, count(*) FROM {{events}} GROUP BY name "
-        f"ORDER BY 2 DESC, 1 NULLS LAST LIMIT {limit}",
-    )
-    return [(name, number) for name, number in found]
+class Devices:
+    """Events in scope by everything that is known of the device, counted in one pass."""
+
+    def __init__(self, scope: Scope) -> None:
+        columns = ", ".join(f"{sql} AS {name}_shown" for name, sql in DIMENSIONS.items())
+        self._rows = selection.rows(
+            scope, f"SELECT count(*), observed_country, {columns} FROM {{events}} GROUP BY ALL ORDER BY ALL"
+        )
+
+    @property
+    def events(self) -> int:
+        """All events."""
+        return sum(row[0] for row in self._rows)
+
+    def ranking(self, dimension: str, limit: int) -> Ranking:
+        """Events by one of the `DIMENSIONS`, the most frequent first; a missing value is a row of its own."""
+        place = 2 + list(DIMENSIONS).index(dimension)
+        counted: dict[str | None, int] = {}
+        for row in self._rows:
+            counted[row[place]] = counted.get(row[place], 0) + row[0]
+        return _largest(counted)[:limit]
+
+    def families_by_country(
+        self, countries: int, families: int
+    ) -> tuple[list[str | None], list[str | None], list[list[int]]]:
+        """Events of the largest countries by the largest device families, smaller ones together as `OTHER`.
+
+        Returns
+        -------
+        rows, columns : list of str
+            Countries as observed and device families, the most frequent first; None for a missing one.
+        counted : list of list of int
+            Events of each country by device family; a row's sum is the country's events.
+        """
+        counted: dict[str | None, dict[str | None, int]] = {}
+        for number, country, family, *_ in self._rows:
+            own = counted.setdefault(country, {})
+            own[family] = own.get(family, 0) + number
+        totals = {country: sum(own.values()) for country, own in counted.items()}
+        rows = [country for country, _ in _largest(totals)[:countries]]
+        every = self.ranking("device_family", len(self._rows))
+        columns = [family for family, _ in every[:families]]
+        values = [[counted[row].get(family, 0) for family in columns] for row in rows]
+        if len(every) > len(columns):
+            columns = [*columns, OTHER]
+            values = [[*own, totals[row] - sum(own)] for row, own in zip(rows, values, strict=True)]
+        return rows, columns, values
 
 
-def events(scope: Scope) -> int:
-    """Events in scope."""
-    [(number,)] = selection.rows(scope, "SELECT count(*) FROM {events}")
-    return number
-
-
-def families_by_country(
-    scope: Scope, countries: int, families: int
-) -> tuple[list[str | None], list[str | None], list[list[int]]]:
-    """Events of the largest countries by the largest device families, smaller ones together as `OTHER`.
-
-    Returns
-    -------
-    rows, columns : list of str
-        Countries as observed and device families, the most frequent first; None for a missing one.
-    counted : list of list of int
-        Events of each country by device family; a row's sum is the country's events.
-    """
-    counted: dict[str | None, dict[str | None, int]] = {}
-    by_family: dict[str | None, int] = {}
-    for country, family, number in selection.rows(
-        scope, "SELECT observed_country, device_family, count(*) FROM {events} GROUP BY ALL"
-    ):
-        counted.setdefault(country, {})[family] = number
-        by_family[family] = by_family.get(family, 0) + number
-    rows = sorted(counted, key=lambda name: (-sum(counted[name].values()), name is None, name or ""))[:countries]
-    shown = sorted(by_family, key=lambda name: (-by_family[name], name is None, name or ""))[:families]
-    values = [[counted[row].get(family, 0) for family in shown] for row in rows]
-    columns: Sequence[str | None] = shown
-    if len(by_family) > len(shown):
-        columns = [*shown, OTHER]
-        values = [[*own, sum(counted[row].values()) - sum(own)] for row, own in zip(rows, values, strict=True)]
-    return rows, list(columns), values
+def _largest(counted: dict[str | None, int]) -> Ranking:
+    return sorted(counted.items(), key=lambda row: (-row[1], row[0] is None, row[0] or ""))
 
 
 def latency(scope: Scope, measure: str, group: str = "NULL", limit: int = 1) -> list[Latency]:

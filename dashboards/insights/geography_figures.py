@@ -95,12 +95,14 @@ def places(scope: Scope, level: Level, country: str | None = None, region: str |
     where = f"WHERE {inside}" if inside else ""
     code = "country_code" if level == "country" else "NULL"
     keep = "true" if level == "country" else f"(actors >= {FEWEST_ACTORS} OR judged.name IS NULL)"
-    # The actors of the places that are shown together are counted anew: one actor can be in several of them.
+    # Counted by actor first, so that what follows has few rows. The actors of places that are shown together are
+    # counted anew: one actor can be in several of them.
     found = selection.rows(
         scope,
         f"""
         WITH own AS MATERIALIZED (
-            SELECT {level} AS name, {code} AS code, {level}_method AS method, actor FROM {{events}} {where}
+            SELECT {level} AS name, {code} AS code, {level}_method AS method, actor, count(*) AS events
+            FROM {{events}} {where} GROUP BY ALL
         ),
         judged AS (
             SELECT name, count(DISTINCT actor) AS actors FROM own GROUP BY name
@@ -109,10 +111,11 @@ def places(scope: Scope, level: Level, country: str | None = None, region: str |
             SELECT own.*, {keep} AS is_shown FROM own JOIN judged ON own.name IS NOT DISTINCT FROM judged.name
         )
         SELECT CASE WHEN is_shown THEN name END AS shown, any_value(code) FILTER (is_shown),
-            count(*) FILTER (method = 'observed'), count(*) FILTER (name IS NOT NULL AND method <> 'observed'),
-            count(*) FILTER (name IS NULL), count(DISTINCT actor),
-            CASE WHEN is_shown THEN 0 ELSE count(DISTINCT name) END
-        FROM marked GROUP BY is_shown, shown ORDER BY is_shown DESC, count(*) DESC, shown NULLS LAST
+            coalesce(sum(events) FILTER (method = 'observed'), 0)::BIGINT,
+            coalesce(sum(events) FILTER (name IS NOT NULL AND method <> 'observed'), 0)::BIGINT,
+            coalesce(sum(events) FILTER (name IS NULL), 0)::BIGINT,
+            count(DISTINCT actor), CASE WHEN is_shown THEN 0 ELSE count(DISTINCT name) END
+        FROM marked GROUP BY is_shown, shown ORDER BY is_shown DESC, sum(events) DESC, shown NULLS LAST
         """,
     )
     return [Place(*row) for row in found]
@@ -120,17 +123,18 @@ def places(scope: Scope, level: Level, country: str | None = None, region: str |
 
 def methods(scope: Scope) -> list[Method]:
     """How the places of the events in scope are known, by level."""
-    counts = " UNION ALL ".join(
-        f"SELECT {place} AS place, {level}_method AS method, count(*) AS events, avg({level}_confidence) AS confidence "
-        f"FROM own GROUP BY method"
-        for place, level in enumerate(LEVELS)
-    )
-    columns = ", ".join(f"{level}_method, {level}_confidence" for level in LEVELS)
-    found = selection.rows(
-        scope,
-        f"""
-        WITH own AS MATERIALIZED (SELECT {columns} FROM {{events}}), counted AS ({counts})
-        SELECT * FROM counted ORDER BY place, events DESC, method NULLS LAST
-        """,
-    )
-    return [Method(LEVELS[place], method, events, confidence) for place, method, events, confidence in found]
+    columns = ", ".join(f"{level}_method, sum({level}_confidence)" for level in LEVELS)
+    events: dict[tuple[Level, str | None], int] = {}
+    confidence: dict[tuple[Level, str | None], float] = {}
+    for number, *known in selection.rows(scope, f"SELECT count(*), {columns} FROM {{events}} GROUP BY ALL"):
+        for place, level in enumerate(LEVELS):
+            method, total = known[2 * place : 2 * place + 2]
+            events[level, method] = events.get((level, method), 0) + number
+            confidence[level, method] = confidence.get((level, method), 0) + (total or 0)
+    ranked = sorted(events, key=lambda own: (LEVELS.index(own[0]), -events[own], own[1] or ""))
+    return [
+        Method(
+            level, method, events[level, method], confidence[level, method] / events[level, method] if method else None
+        )
+        for level, method in ranked
+    ]

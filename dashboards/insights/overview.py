@@ -115,36 +115,40 @@ def _tiles(scope: Scope, figures: Figures) -> None:
     def change(name: str) -> float | None:
         return compared.change(name) if compared else None
 
+    def note(name: str, otherwise: str) -> str:
+        return f"in {COMPARED_DAYS} days" if change(name) is not None else otherwise
+
+    event_seconds = f"over events: {text.duration(figures.event_session_seconds_mean)}"
     components.tiles(
         [
             Tile(
                 "Events",
                 text.count(figures.events),
-                "events by month",
-                meaning("events"),
+                note("events", "events by month"),
+                f"{meaning('events')} The line counts them by month.",
                 [entry["events"] for entry in scope.months],
                 change=change("events"),
             ),
             Tile(
                 "Users",
                 text.count(figures.users),
-                "active actors by month",
-                f"{meaning('users')} The line counts actors: users, else devices.",
+                note("users", "active actors by month"),
+                f"{meaning('users')} The line counts actors by month: users, else devices.",
                 [entry["actors"] for entry in scope.months],
                 change=change("users"),
             ),
             Tile(
                 "Sessions",
                 text.count(figures.sessions),
-                "sessions by month",
-                meaning("sessions"),
+                note("sessions", "sessions by month"),
+                f"{meaning('sessions')} The line counts them by month.",
                 [entry["sessions"] for entry in scope.months],
                 change=change("sessions"),
             ),
             Tile(
                 "Average session, over sessions",
                 text.duration(figures.session_seconds_mean),
-                f"over events: {text.duration(figures.event_session_seconds_mean)}",
+                event_seconds if change("session_seconds_mean") is None else f"· {event_seconds}",
                 f"{per_session['label']}: every session counts once. {per_event['label']}: a mean over "
                 f"{per_event['denominator']}, so long sessions weigh more. The line is the mean over "
                 "sessions by month.",
