@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from analytics_assets.core.lake import Lake
 from analytics_assets.schemas import CLEAN_EVENTS, EVENT_CHUNKS, NESTED_COLUMNS, Column
@@ -27,6 +28,12 @@ BINS_PER_DECADE = 4
 
 HEAVY_TAIL = 100
 """From this ratio of the largest value to the median on, bins of equal width would put nearly all rows into one."""
+
+TAIL_SHARE = 0.01
+"""Rows that one bin at each end takes where a few are far from all others, as times of wrong clocks are."""
+
+FAR = 10
+"""How many times as wide as what lies between the tails the whole range must be for that."""
 
 _DECLARED: dict[str, Column] = {column.name: column for column in (*CLEAN_EVENTS.columns, *EVENT_CHUNKS.columns)}
 
@@ -122,7 +129,8 @@ def _derived(lake: Lake, year: str, column: str) -> Profile:
 def bins(lake: Lake, year: str, column: str) -> list[Bin]:
     """Histogram of a number of ``clean_events``; empty for other columns and without values.
 
-    Bins are of equal width; where the largest value is far from the median, of equal width on a logarithmic scale.
+    Bins are of equal width; where the largest value is far from the median, of equal width on a logarithmic scale;
+    where some values below zero are far from all others, the first and the last bin hold the tails.
     """
     if column not in CLEAN_EVENTS.column_names or type_of(column) not in ("int64", "float64"):
         return []
@@ -134,6 +142,13 @@ def bins(lake: Lake, year: str, column: str) -> list[Bin]:
         return []
     if low >= 0 and high > HEAVY_TAIL * max(middle, 1):
         return _logarithmic(data.query(_LOGARITHMIC.format(column=name), files, "clean_events"))
+    [(first, last)] = data.query(
+        f"SELECT quantile_cont({name}, {TAIL_SHARE}), quantile_cont({name}, {1 - TAIL_SHARE}) FROM {{files}}",
+        files,
+        "clean_events",
+    )
+    if first < last and high - low > FAR * (last - first):
+        return _between_tails(lake, year, column, (low, first, last, high))
     whole = type_of(column) == "int64"
     width = (high - low) / BINS
     if whole:
@@ -156,6 +171,27 @@ def bins(lake: Lake, year: str, column: str) -> list[Bin]:
     ]
 
 
+def _between_tails(lake: Lake, year: str, column: str, limits: tuple[float, float, float, float]) -> list[Bin]:
+    """Bins of equal width between the tails, which are a bin each."""
+    low, first, last, high = limits
+    name, inner = _sql(column), BINS - 2
+    width = (last - first) / inner
+    counted = dict(
+        data.query(
+            f"SELECT CASE WHEN {name} < {first!r} THEN -1 WHEN {name} > {last!r} THEN {inner} "
+            f"ELSE least(floor(({name} - {first!r}) / {width!r})::BIGINT, {inner - 1}) END AS bin, count(*) "
+            f"FROM {{files}} WHERE {name} IS NOT NULL GROUP BY ALL",
+            [lake.feature("clean_events", year)],
+            "clean_events",
+        )
+    )
+    edges = [low, *(first + place * width for place in range(inner)), last, high]
+    return [
+        Bin(_shown(start), _shown(end), counted.get(place, 0))
+        for place, (start, end) in enumerate(pairwise(edges), start=-1)
+    ]
+
+
 _LOGARITHMIC = f"""
     SELECT CASE WHEN {{column}} > 0 THEN floor(log10({{column}}) * {BINS_PER_DECADE})::BIGINT END AS bin, count(*)
     FROM {{{{files}}}} WHERE {{column}} IS NOT NULL GROUP BY ALL
@@ -174,9 +210,7 @@ def _logarithmic(counted: list[tuple[int | None, int]]) -> list[Bin]:
 
 
 def _shown(value: float) -> str:
-    if float(value).is_integer() and abs(value) < 1e15:
-        return text.count(value)
-    return f"{value:,.3g}"
+    return text.count(value) if abs(value) >= 1000 or float(value).is_integer() else f"{value:.3g}"
 
 
 def words_of(bins: list[Bin]) -> str:
