@@ -7,7 +7,6 @@ because every worker and every step pays for what is imported here.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,12 +53,8 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     assets = dg.load_assets_from_modules(
         [ingestion, spark_summaries, features, quality, next_event_models, segments, forecasts, reports]
     )
-    with warnings.catch_warnings():
-        # The links from the UI to the code are called a beta; without them nothing but the links is missing.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = dg.with_source_code_references(assets)
     return dg.Definitions(
-        assets=assets,
+        assets=dg.with_source_code_references(assets),
         jobs=[yearly_job, models_job],
         schedules=[nightly],
         sensors=active_sensors(),

@@ -1,6 +1,9 @@
 """The year partitions that every yearly asset shares.
 
 Put here: the one partitions definition and its first year. See https://docs.dagster.io/guides/build/partitions-and-backfills
+
+Assets have no backfill policy, not even one that says one run a year: with a policy the runs of a backfill would name a
+range of years in place of the year by which the queue, the schedule and the sensors know them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 
 from analytics_assets_tests.browser import wait_for
 
-RUN_SECONDS = 600
+RUN_SECONDS = 900
 """Longest wait for a run or a backfill to end."""
 
 SENSOR = """

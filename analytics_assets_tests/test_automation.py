@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.automation_tick_evaluation_context import build_run_requests_with_backfill_policies
+from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from analytics_assets.automation import AFTER_RUN_TAG, PARTITION_TAG, YEARLY_ASSETS, current_years, training
@@ -251,6 +253,15 @@ def test_training_follows_the_last_of_several_years_once(instance: dg.DagsterIns
     assert request.run_key == request.tags[AFTER_RUN_TAG] == last.run_id
     training_run(instance, request)
     assert isinstance(training(instance), dg.SkipReason)
+
+
+def test_runs_of_a_backfill_name_their_year(instance: dg.DagsterInstance) -> None:
+    """The queue, the schedule and the sensors know a yearly run by this tag, whoever asked for it."""
+    asked = [AssetKeyPartitionKey(dg.AssetKey(name), year) for name in YEARLY_ASSETS for year in ("2024", "2025")]
+    graph = build_defs().resolve_asset_graph()
+    requests = build_run_requests_with_backfill_policies(asked, graph, instance)
+    assert sorted(request.tags[PARTITION_TAG] for request in requests) == ["2024", "2025"]
+    assert all(len(request.asset_selection or []) == len(YEARLY_ASSETS) for request in requests)
 
 
 def test_a_training_that_somebody_else_started_counts(instance: dg.DagsterInstance) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from analytics_assets.core.files import read_json
 from analytics_assets.core.lake import Lake
+from analytics_assets.core.remote import units
 from analytics_assets.definitions import defs
 from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 from analytics_assets_tests.conftest import Demo, run_as_user
@@ -87,6 +88,17 @@ def test_all_published_files_exist(demo: Demo) -> None:
         assert {name for name, found in metrics.items() if found["fallback_reason"] is None} == artefacts, model
     assert lake.spark_log().read_text().count("spark_dataset_overview") == len(YEARS)
     assert not lake.staging().exists() or not any(lake.staging().glob("event_chunks-*"))
+
+
+def test_every_file_belongs_to_what_one_asset_publishes(demo: Demo) -> None:
+    """So that a lake in a bucket holds all of it."""
+    root = demo.lake.root
+    paths = [path for part in units.local_units(demo.lake) for path in part.paths]
+    own = {demo.lake.raw().name, demo.lake.settings().name, demo.lake.spark_log().relative_to(root).as_posix()}
+    for file in root.rglob("*"):
+        name = file.relative_to(root).as_posix()
+        if file.is_file() and not name.startswith(".") and not {name, name.partition("/")[0]} & own:
+            assert any(name == path or name.startswith(f"{path}/") for path in paths), name
 
 
 def test_counts_equal_the_truth(demo: Demo) -> None:

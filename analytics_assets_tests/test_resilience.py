@@ -67,8 +67,8 @@ def test_the_queue_never_starts_a_year_twice(shipped: str) -> None:
             instance.create_run_for_job(job, status=status, tags={PARTITION_TAG: year})
             for status, year in (
                 (dg.DagsterRunStatus.STARTED, "2024"),
-                (dg.DagsterRunStatus.QUEUED, "2024"),
-                (dg.DagsterRunStatus.QUEUED, "2025"),
+                (dg.DagsterRunStatus.NOT_STARTED, "2024"),
+                (dg.DagsterRunStatus.NOT_STARTED, "2025"),
             )
         )
     counter = TagConcurrencyLimitsCounter(settings["tag_concurrency_limits"], [started])

@@ -55,7 +55,9 @@ def test_nothing_that_a_run_leaves_holds_a_secret(
     for hour in range(4):
         new.add(f"{YEAR}-05-01 1{hour}:00:00")
     ingest(lake, YEAR, new.made)
-    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+    home = tmp_path / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
         assert run(lake, instance, YEAR).success
         failed = run(lake, instance, "2025")
         assert not failed.success
@@ -65,7 +67,7 @@ def test_nothing_that_a_run_leaves_holds_a_secret(
         with pytest.raises(RuntimeError) as refused:
             notify_failure(context)
     said = str(refused.value) + repr(refused.value.__cause__) + "".join(capfd.readouterr())
-    files = [path for folder in (lake.root, tmp_path / "home") for path in folder.rglob("*") if path.is_file()]
+    files = [path for folder in (lake.root, home) for path in folder.rglob("*") if path.is_file()]
     assert any(path.suffix == ".db" for path in files) and lake.manifest(YEAR) in files
     assert "RUN_SUCCESS" in said and "RUN_FAILURE" in said
     for name, value in SECRETS.items():

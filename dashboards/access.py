@@ -46,8 +46,9 @@ def require_login() -> None:
 def _ask(section: Mapping[str, object]) -> None:
     """Offer every configured provider: the section's own, and each of its subsections."""
     st.title("Log in to see this page")
-    named = [name for name, value in section.items() if isinstance(value, Mapping) and name != "client_kwargs"]
-    for provider in ([None] if "client_id" in section else []) + named:
+    providers: list[str | None] = [None] if "client_id" in section else []
+    providers += [name for name, value in section.items() if isinstance(value, Mapping) and name != "client_kwargs"]
+    for provider in providers:
         label = "Log in" if provider is None else f"Log in with {text.visible(provider)}"
         if st.button(label, key=f"login-{provider or ''}", icon=":material/login:"):
             try:

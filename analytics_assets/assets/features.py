@@ -38,7 +38,7 @@ from analytics_assets.schemas import (
     Table,
 )
 
-YEARLY: dict[str, Any] = {"partitions_def": event_years, "backfill_policy": dg.BackfillPolicy.multi_run(1)}
+YEARLY: dict[str, Any] = {"partitions_def": event_years}
 CODE_VERSION = "2"
 
 

@@ -79,7 +79,6 @@ def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Obse
     group_name="ingestion",
     deps=["raw_export"],
     partitions_def=event_years,
-    backfill_policy=dg.BackfillPolicy.multi_run(1),
     freshness_policy=FRESH,
     check_specs=[conservation_check_spec(), complete_check_spec()],
     code_version="2",

@@ -199,18 +199,18 @@ def exploration_notebook(context: dg.AssetExecutionContext, lake: LakeResource) 
     with failing_clearly(path):
         executed = notebook.execute(data, year)
         notebook.publish(executed, path)
-    figures = notebook.key_figures(executed)
+    figures, quality = notebook.key_figures(executed), read_json(data.quality(year))
     context.log.info(f"{len(executed.cells)} cells executed into {path}")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(sha256_of(path)),
         metadata={
             "cells": len(executed.cells),
             "key_figures": dg.MetadataValue.json(figures),
-            "raw_digest": read_json(data.manifest(year))["raw_digest"],
+            "raw_digest": quality["raw_digest"],
             **cost(started),
             **file_metadata(path),
         },
-        check_results=[check_key_figures(figures, read_json(data.quality(year)))],
+        check_results=[check_key_figures(figures, quality)],
     )
 
 

@@ -36,7 +36,6 @@ from analytics_assets.schemas import SUMMARY_TABLES
         *(summary_check_spec(table.name) for table in SUMMARY_TABLES),
     ],
     partitions_def=event_years,
-    backfill_policy=dg.BackfillPolicy.multi_run(1),
     can_subset=True,
     pool="spark",
 )

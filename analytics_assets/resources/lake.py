@@ -84,7 +84,7 @@ def in_lake(function: Callable[..., Any]) -> Callable[..., Any]:
                 publish(result.asset_key.to_user_string())
                 yield result
 
-    whole = yielding if inspect.isgeneratorfunction(function) else returning
+    whole: Any = yielding if inspect.isgeneratorfunction(function) else returning
     # The UI links an asset to the file of its code object, which is to be the asset's own.
     whole.__code__ = whole.__code__.replace(co_filename=function.__code__.co_filename)
     return whole

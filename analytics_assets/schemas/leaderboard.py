@@ -21,13 +21,14 @@ MEASURES: dict[str, tuple[str, str]] = {
 
 def _with_interval(name: str, description: str, unit: str, *, signed: bool = False) -> tuple[Column, ...]:
     """A figure and the ends of its 95 % interval over users; a signed one is a difference of two figures."""
-    low, high = (-1 if signed else 0, 1) if unit == "share" else (None, None)
+    low, high = (-1.0 if signed else 0.0, 1.0) if unit == "share" else (None, None)
     # The ends of an interval from a standard error may lie beyond what the figure itself can be.
-    ends = {} if low is None or high is None else {"minimum": low - 1, "maximum": high + 1}
+    least, most = (None if low is None else low - 1, None if high is None else high + 1)
+    ends = "of the 95 % interval of"
     return (
         real(name, f"{description}.", unit, minimum=low, maximum=high),
-        real(f"{name}_low", f"Lower end of the 95 % interval of {name} over users.", unit, **ends),
-        real(f"{name}_high", f"Upper end of the 95 % interval of {name} over users.", unit, **ends),
+        real(f"{name}_low", f"Lower end {ends} {name} over users.", unit, minimum=least, maximum=most),
+        real(f"{name}_high", f"Upper end {ends} {name} over users.", unit, minimum=least, maximum=most),
     )
 
 

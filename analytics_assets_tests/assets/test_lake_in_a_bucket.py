@@ -11,8 +11,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 
 from analytics_assets.assets import features, ingestion, quality
+from analytics_assets.cli.main import main
 from analytics_assets.core.files import sha256_of
 from analytics_assets.core.lake import Lake
 from analytics_assets.core.remote import units
@@ -128,8 +130,7 @@ def test_a_lost_object_fails_the_step_with_its_name(shared: WorkingCopy, server:
     assert f"{copy.bucket.url}/{key}: the object is missing" in text
 
 
-def test_the_command_line_and_spark_work_on_the_bucket(shared: WorkingCopy, local: Lake, tmp_path: Path) -> None:
-    """A worker as it is deployed: the environment names the bucket. Spark reads chunks that were fetched."""
+def test_a_worker_that_the_environment_tells_runs_spark_on_fetched_chunks(shared: WorkingCopy, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
@@ -147,20 +148,26 @@ def test_the_command_line_and_spark_work_on_the_bucket(shared: WorkingCopy, loca
     assert done.returncode == 0, done.stderr[-3000:]
     found = Versions(shared.bucket).latest(f"{name}/{YEAR}").files[f"summaries/{YEAR}/{name}.parquet"]
     assert found.sha256 == sha256_of(worker.summary(YEAR, name))
-    analytics = (sys.executable, "-m", "analytics_assets.cli.main")
-    reader = Lake(tmp_path / "reader")
-    pulled = run_as_user(*analytics, "pull", data_dir=reader.root, **settings)
-    assert pulled.returncode == 0, pulled.stderr
-    assert f"up to date with {shared.bucket.url}" in pulled.stdout
-    assert sha256_of(reader.summary(YEAR, name)) == found.sha256
-    assert reader.manifest(YEAR).is_file() and not list(reader.chunks(YEAR).glob("part-*"))
-    pruned = run_as_user(*analytics, "prune", "--versions", "1", data_dir=reader.root, **settings)
-    assert "0 superseded versions" in pruned.stdout, pruned.stderr
-    for text in (done.stdout + done.stderr, pulled.stdout + pulled.stderr, pruned.stdout + pruned.stderr):
+    for text in (done.stdout, done.stderr, *(path.read_bytes().decode("latin-1") for path in home.rglob("*.*"))):
         assert SECRET not in text
-    assert not [path for path in home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
-    alone = run_as_user(*analytics, "pull", data_dir=reader.root)
-    assert alone.returncode == 1 and "ANALYTICS_LAKE_URL: it is not set" in alone.stderr
+
+
+def test_a_dashboards_machine_pulls_what_it_shows(
+    shared: WorkingCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, run = Lake(tmp_path / "reader"), CliRunner().invoke
+    monkeypatch.setenv("ANALYTICS_DATA_DIR", str(reader.root))
+    alone = run(main, ["pull"])
+    assert alone.exit_code == 1 and "ANALYTICS_LAKE_URL: it is not set" in alone.output
+    monkeypatch.setenv("ANALYTICS_LAKE_URL", shared.bucket.url)
+    pulled = run(main, ["pull"])
+    assert pulled.exit_code == 0, pulled.output
+    assert f"up to date with {shared.bucket.url}" in pulled.output
+    assert reader.feature("clean_events", YEAR).is_file() and reader.manifest(YEAR).is_file()
+    assert not list(reader.chunks(YEAR).glob("part-*")) and not reader.raw(YEAR).exists()
+    assert run(main, ["pull", "--chunks", "--exports"]).exit_code == 0
+    assert len(list(reader.chunks(YEAR).glob("part-*"))) == 1 and (reader.raw(YEAR) / "export.json").is_file()
+    assert "0 delivered files and 0 results uploaded" in run(main, ["push"]).output
 
 
 def test_the_night_looks_into_the_bucket(shared: WorkingCopy, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "dashboards"
 
 RunApp = Callable[..., AppTest]
 
+TIMEOUT = 90
+"""Seconds for one run of an app, which takes one: a busy machine is no failure."""
+
 
 @pytest.fixture(scope="session")
 def built_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
@@ -44,7 +47,7 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
 
     def run(script: str, lake: Lake, page: str = "", **parameters: str | list[str]) -> AppTest:
         monkeypatch.setenv(DATA_DIR_VARIABLE, str(lake.root))
-        app = AppTest.from_file(str(SCRIPTS / script), default_timeout=30)
+        app = AppTest.from_file(str(SCRIPTS / script), default_timeout=TIMEOUT)
         if page:
             # AppTest can only switch to pages that are files of their own.
             app._page_hash = calc_hash(page)
@@ -57,9 +60,9 @@ def run_app(monkeypatch: pytest.MonkeyPatch) -> RunApp:
 
 @pytest.fixture
 def run_page(run_app: RunApp) -> RunApp:
-    """Open one page of the insights app by its path in the address, on a lake and with query parameters."""
+    """Run one page of the insights app, by its path in the address."""
 
     def run(path: str, lake: Lake, **parameters: str | list[str]) -> AppTest:
-        return run_app("visualize_analysis.py", lake, path, **parameters)
+        return run_app("visualize_analysis.py", lake, page=path, **parameters)
 
     return run

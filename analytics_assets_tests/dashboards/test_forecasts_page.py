@@ -35,7 +35,7 @@ def published(lake: Lake, name: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("horizon", [7, 30])
 def test_the_ladder_is_the_published_one(modelled_lake: Lake, run_page: RunApp, horizon: int) -> None:
-    app = run_page(PAGE, modelled_lake, metric="events", horizon=str(horizon))
+    app = run_page(PAGE, modelled_lake, metric="Events per day", horizon=f"{horizon} days")
     assert not app.exception and not app.error
     expected = leaderboard(modelled_lake, horizon)
     shown = table(app, "Way to forecast")
@@ -61,7 +61,7 @@ def test_the_forecast_is_the_published_one(modelled_lake: Lake, run_page: RunApp
     assert [entry.mean for entry in found.expected] == list(rows["mean"])
     for entry, low, high in zip(found.expected, rows["lo80"], rows["hi80"], strict=True):
         assert entry.bands[80] == (None if np.isnan(low) else (low, high))
-    app = run_page(PAGE, modelled_lake, horizon="7")
+    app = run_page(PAGE, modelled_lake, horizon="7 days")
     assert tiles(app)["Expected, next 7 days"] == figures.value_words(rows["mean"].sum(), "events")
     assert len(table(app, "Expected")) == 7
 

@@ -84,7 +84,7 @@ def test_the_page_names_the_decoded_states(modelled_lake: Lake, run_page: RunApp
 
 
 def test_the_state_is_in_the_address(modelled_lake: Lake, run_page: RunApp) -> None:
-    assert run_page(PAGE, modelled_lake, state="1").selectbox(key="state").value == 1
+    assert run_page(PAGE, modelled_lake, state="1: view > page").selectbox(key="state").value == 1
     assert not run_page(PAGE, modelled_lake, state="99").exception
 
 

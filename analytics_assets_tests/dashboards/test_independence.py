@@ -14,6 +14,8 @@ ALLOWED_CORE = {
     "analytics_assets.core.lake",
     "analytics_assets.core.files",
     "analytics_assets.core.intervals",
+    # The order of events inside a session.
+    "analytics_assets.core.expressions",
     "analytics_assets.core.ingest",
     "analytics_assets.core.ingest.tracing",
     # Where a figure that rests on a setting is counted again.

@@ -161,11 +161,13 @@ def test_the_page_shows_the_counted_flows(modelled_lake: Lake, run_page: RunApp)
     assert not app.exception and not app.error
     found = figures.flows(Scope(modelled_lake), "intent")
     assert tiles(app)["Sessions"] == str(found.sessions) == "21"
-    raw = run_page(PAGE, modelled_lake, stream="raw")
+    raw = run_page(PAGE, modelled_lake, stream=journeys.STREAM_NAMES["raw"])
     assert not raw.exception
     # Every session but the one over New Year sees the page twice at once, which is one step of what people do.
     assert "to `view > page` at step 2" in raw.markdown[0].value
     assert "to `view > page` at step 2" not in app.markdown[0].value
+    short = run_page(PAGE, modelled_lake, steps="2")
+    assert list(table(short, "Step 1").columns) == ["Event", "Step 1", "Step 2"] and "Reach step 2" in tiles(short)
 
 
 @pytest.mark.parametrize("weight", ["transitions", "probability"])

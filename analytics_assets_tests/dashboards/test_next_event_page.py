@@ -18,6 +18,7 @@ from analytics_assets_tests.dashboards.conftest import RunApp
 from analytics_assets_tests.dashboards.model_building import NEXT_EVENT_MODELS
 from analytics_assets_tests.dashboards.test_insights_app import everything, tiles
 from dashboards import data, scoring
+from dashboards.insights import next_event
 from dashboards.insights import next_event_figures as figures
 
 PAGE = "next-event"
@@ -142,7 +143,7 @@ def test_events_that_no_model_knows_are_left_out(modelled_lake: Lake, run_page: 
 
 
 def test_the_measure_is_in_the_address(modelled_lake: Lake, run_page: RunApp) -> None:
-    app = run_page(PAGE, modelled_lake, measure="bits")
+    app = run_page(PAGE, modelled_lake, measure=next_event.MEASURE_NAMES["bits"])
     assert app.selectbox(key="measure").value == "bits"
     assert not run_page(PAGE, modelled_lake, measure="no such").exception
 

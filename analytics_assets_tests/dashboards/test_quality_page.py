@@ -30,9 +30,9 @@ def test_the_page_shows_the_report(built_lake: Lake, run_page: RunApp) -> None:
     drifted = [column for column in report["drift"]["columns"] if column["drifted"]]
     shown = tiles(app)
     assert shown["Grades within limits"] == f"{passed} of {len(report['grades'])}"
-    assert shown["Fields that drifted"] == f"{len(drifted)} of {len(report['drift']['columns'])}"
-    assert shown["Events of the most active actor"] == text.share(report["concentration"]["top_actor_share"])
-    assert shown["Steps in certain order"] == text.share(1 - report["order"]["burst_step_share"])
+    assert shown["Drifted fields"] == f"{len(drifted)} of {len(report['drift']['columns'])}"
+    assert shown["Top actor's events"] == text.share(report["concentration"]["top_actor_share"])
+    assert shown["Certain order"] == text.share(1 - report["order"]["burst_step_share"])
     assert f"**{passed} of {len(report['grades'])} grades** of 2021" in everything(app)
     assert "http://127.0.0.1:8502/?year=2021" in everything(app)
     listed = next(table.value for table in app.dataframe if "What it is" in table.value)
@@ -49,7 +49,7 @@ def test_the_first_year_has_nothing_before_it(built_lake: Lake, run_page: RunApp
     assert not app.exception and not app.error
     assert "There is no delivery before 2020" in everything(app)
     assert "do not apply to this page, which is about the delivery of 2020" in everything(app)
-    assert tiles(app)["Fields that drifted"] == "no data"
+    assert tiles(app)["Drifted fields"] == "no data"
 
 
 def test_drift_and_failed_grades_are_named(lake: Lake, run_page: RunApp) -> None:

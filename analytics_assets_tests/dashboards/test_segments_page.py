@@ -109,7 +109,7 @@ def test_an_actor_is_moved_through_on_the_page(
     fitted.save(lake.model(ASSET))
     app = run_page(PAGE, lake)
     assert not app.exception
-    assert "Somebody with the median of every measure is in segment" in everything(app)
+    assert "Somebody with the median of every measure and all events alike is in segment" in everything(app)
     actor = published(lake, "assignments")["actor"][0]
     app.text_input(key="segments_actor").set_value(actor).run()
     assert not app.exception and f"`{actor}` is in" in everything(app)

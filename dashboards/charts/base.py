@@ -147,17 +147,19 @@ def bars(
             marker={"color": VERMILLION},
             hovertemplate=f"%{{x:,}} {lost}<extra></extra>",
         )
+    # All at once: added one by one they take Plotly a quarter of a second for fifteen bars.
+    annotations: list[dict[str, Any]] = []
     for place, parts, row in zip(places, lines, rows, strict=True):
         above = {"y": place, "yshift": BAR_HEIGHT / 2, "yanchor": "bottom", "showarrow": False, "font": {"size": 13}}
-        figure.add_annotation(
-            x=0, xref="paper", xanchor="left", text="<br>".join(map(text.for_plotly, parts)), align="left", **above
-        )
-        figure.add_annotation(x=1, xref="paper", xanchor="right", text=text.for_plotly(row.shown), **above)
+        shown = "<br>".join(map(text.for_plotly, parts))
+        annotations.append({"x": 0, "xref": "paper", "xanchor": "left", "text": shown, "align": "left", **above})
+        annotations.append({"x": 1, "xref": "paper", "xanchor": "right", "text": text.for_plotly(row.shown), **above})
     said = "; ".join(f"{text.visible(row.name)}: {row.shown}" for row in rows[:5])
     return finish(
         figure,
         f"{title}, horizontal bars in {unit}. {said}{'; and more' if len(rows) > 5 else ''}.",
         height + 2 * MARGIN,
+        annotations=annotations,
         barmode="stack",
         showlegend=False,
         xaxis={

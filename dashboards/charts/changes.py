@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -50,18 +51,19 @@ def changes(rows: Sequence[Change], *, title: str, unit: str, tickformat: str = 
         customdata=[f"{text.for_plotly(row.name)}<br>{text.for_plotly(row.shown)}" for row in rows],
         hovertemplate="%{customdata}<extra></extra>",
     )
+    annotations: list[dict[str, Any]] = []
     for place, name, row in zip(places, names, rows, strict=True):
         above = {"y": place, "yshift": 9, "yanchor": "bottom", "showarrow": False, "font": {"size": 13}}
         lines = text.wrapped(name, LABEL_WIDTH)
-        figure.add_annotation(
-            x=0, xref="paper", xanchor="left", text="<br>".join(map(text.for_plotly, lines)), align="left", **above
-        )
-        figure.add_annotation(x=1, xref="paper", xanchor="right", text=text.for_plotly(row.shown), **above)
+        label = "<br>".join(map(text.for_plotly, lines))
+        annotations.append({"x": 0, "xref": "paper", "xanchor": "left", "text": label, "align": "left", **above})
+        annotations.append({"x": 1, "xref": "paper", "xanchor": "right", "text": text.for_plotly(row.shown), **above})
     said = "; ".join(f"{text.visible(row.name)}: {row.shown}" for row in rows[:5])
     return finish(
         figure,
         f"{title}, dots with intervals in {unit}. {said}{'; and more' if len(rows) > 5 else ''}.",
         60 + ROW_HEIGHT * max(1, len(rows)),
+        annotations=annotations,
         showlegend=False,
         xaxis={"title": {"text": unit}, "tickformat": tickformat, "zeroline": False, "fixedrange": True},
         yaxis={"visible": False, "range": [len(rows) - 0.6, -0.95], "fixedrange": True},

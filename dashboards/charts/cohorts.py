@@ -14,6 +14,9 @@ from dashboards.charts.base import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMI
 ROW_HEIGHT, AXES_HEIGHT, LEAST_HEIGHT = 14, 90, 260
 """Pixels of a cohort, of the axes around them, and of a triangle of few cohorts."""
 
+FAINT_SCALE = ((0, "#DADADA"), (1, "#3A3A3A"))
+"""Colours of small cohorts: a share of 0 is grey, not white, which is a window that has not elapsed."""
+
 FADED = 0.45
 """Opacity of bars whose period had not ended."""
 
@@ -49,7 +52,7 @@ def triangle(cohorts: Sequence[date], shares: Sequence[Sequence[Share | None]], 
     known = [share.value for row in shares for share in row if share and share.value is not None]
     for name, scale, chosen in (
         (f"cohorts of at least {few} actors", "Cividis", [size >= few for size in sizes]),
-        (f"cohorts of fewer than {few} actors", "Greys", [size < few for size in sizes]),
+        (f"cohorts of fewer than {few} actors", FAINT_SCALE, [size < few for size in sizes]),
     ):
         if not any(chosen):
             continue
@@ -63,7 +66,8 @@ def triangle(cohorts: Sequence[date], shares: Sequence[Sequence[Share | None]], 
             name=name,
             colorscale=scale,
             zmin=0,
-            zmax=max(known, default=1) or 1,
+            # A scale of its own: the shares of small cohorts are wild, and would leave the others one colour.
+            zmax=max((share.value or 0 for row in rows for share in row if share), default=0) or 1,
             showscale=scale == "Cividis",
             colorbar={"title": {"text": "Share"}, "tickformat": ".0%", "thickness": 12},
             xgap=1,

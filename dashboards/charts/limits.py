@@ -79,6 +79,7 @@ def against_limits(rows: Sequence[Measured], *, title: str) -> go.Figure:
             mode="markers",
             marker={"symbol": "diamond", "size": 9, "color": base.ORANGE, "line": {"color": base.GREY, "width": 1}},
             name="by chance at most",
+            cliponaxis=False,
             hovertemplate="by chance at most %{x:.2f} of the limit<extra></extra>",
         )
         figure.update_layout(

@@ -87,7 +87,7 @@ def _chosen(rows: Sequence[Judged]) -> list[Judged]:
             horizons,
             index=len(horizons) - 1,
             key=HORIZON_KEY,
-            format_func=lambda steps: f"the next {steps} {own[0].step}{'' if steps == 1 else 's'}",
+            format_func=lambda steps: f"{steps} {own[0].step}{'' if steps == 1 else 's'}",
             bind="query-params",
         )
     return [row for row in own if row.horizon == horizon]

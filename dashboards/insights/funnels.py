@@ -214,8 +214,8 @@ def _tiles(funnel: Funnel, steps: Sequence[Step]) -> None:
                  "Reached the last step in order and in time."),
             Tile("Conversion", text.exact_share(last.share_of_first), f"95 %: {100 * low:.1f} to {100 * high:.1f} %",
                  "Finished / began, with E. B. Wilson's interval."),
-            Tile("Slowest step", text.duration(max(seconds, default=None)), "median time since the step before",
-                 f"Largest loss: step {steps.index(worst) + 1}."),
+            Tile("Slowest step", text.duration(max(seconds, default=None)), "median time",
+                 f"Since the step before. Largest loss: step {steps.index(worst) + 1}."),
         ]
     )  # fmt: skip
 

@@ -19,8 +19,9 @@ from dashboards.insights import journeys_figures as figures
 from dashboards.insights.journeys_figures import EVENT, EXIT, Flows, Node, Stream
 from dashboards.selection import Scope
 
-STREAM_KEY, LENGTH_KEY, DELIVERY_KEY = "stream", "length", "delivery"
-"""Widget keys and query parameters of the stream, the length of runs, and the delivery that runs are counted in."""
+STREAM_KEY, STEPS_KEY, LENGTH_KEY, DELIVERY_KEY = "stream", "steps", "length", "delivery"
+"""Widget keys and query parameters of the stream, the steps drawn, the length of runs, and the delivery that runs are
+counted in."""
 
 STREAM_NAMES: dict[Stream, str] = {
     "intent": "What people do",
@@ -38,9 +39,8 @@ RUN_LENGTHS = (2, 3, 4, 5)
 def show(scope: Scope) -> None:
     """Draw the page."""
     st.title("How do sessions run?")
-    stream: Stream = st.session_state.get(STREAM_KEY) or "intent"
     with components.explained():
-        _flow(scope, stream)
+        _flow(scope)
     journeys_chain.moves(scope)
     _runs(scope)
     journeys_chain.goals(scope)
@@ -52,21 +52,35 @@ def _population(scope: Scope) -> str:
     return f"sessions of people{f', {text.prose(scope.words)}' if scope.narrowed else ', all years'}"
 
 
-def _flow(scope: Scope, stream: Stream) -> None:
-    found = figures.flows(scope, stream)
+def _flow(scope: Scope) -> None:
+    # The answer stands above the choice that it depends on.
+    answer = st.container()
+    st.subheader("How do sessions flow through their first steps?")
+    left, right = st.columns([2, 1])
+    with left:
+        stream = _stream_choice()
+    with right:
+        steps = st.slider(
+            "Steps",
+            2,
+            figures.FLOW_STEPS,
+            figures.FLOW_STEPS,
+            key=STEPS_KEY,
+            help="Fewer are easier to read on a phone.",
+            bind="query-params",
+        )
+    found = figures.flows(scope, stream, steps=steps)
     if not found.sessions:
         st.info("No session of people in this selection has an event.", icon=":material/do_not_disturb_on:")
-        _stream_choice()
         return
-    st.markdown(_answer(found))
-    _tiles(found)
-    st.subheader("How do sessions flow through their first steps?")
-    _stream_choice()
+    with answer:
+        st.markdown(_answer(found))
+        _tiles(found, steps)
     figure = _sankey(found)
     components.chart(figure, "flow-of-sessions", scope)
     components.caption(
         "clean_events, sessions",
-        f"sessions by their first {figures.FLOW_STEPS} steps; each session counts once, the "
+        f"sessions by their first {steps} steps; each session counts once, the "
         f"{figures.FLOW_EVENTS} most frequent events of a step keep their name, colours are families of events",
         _population(scope),
         scope.as_of,
@@ -90,8 +104,8 @@ def _flow(scope: Scope, stream: Stream) -> None:
         )
 
 
-def _stream_choice() -> None:
-    st.segmented_control(
+def _stream_choice() -> Stream:
+    chosen = st.segmented_control(
         "Stream",
         list(STREAM_NAMES),
         key=STREAM_KEY,
@@ -101,6 +115,7 @@ def _stream_choice() -> None:
         "event is one step.",
         bind="query-params",
     )
+    return chosen or "intent"  # Nothing is chosen after a click on the chosen one.
 
 
 def _answer(found: Flows) -> str:
@@ -131,15 +146,15 @@ def _ended(found: Flows, step: int) -> int:
     return sum(number for (_, target), number in found.links.items() if target.kind == EXIT and target.step <= step)
 
 
-def _tiles(found: Flows) -> None:
-    one, last = _ended(found, 2), found.sessions - _ended(found, figures.FLOW_STEPS)
+def _tiles(found: Flows, steps: int) -> None:
+    one, last = _ended(found, 2), found.sessions - _ended(found, steps)
     ways = len([link for link in found.links if link[0].kind == link[1].kind == EVENT])
     components.tiles(
         [
             Tile("Sessions", text.count(found.sessions), "of people, with a step"),
             Tile("End after one step", text.share(text.ratio(one, found.sessions)), f"{text.count(one)} sessions"),
             Tile(
-                f"Reach step {figures.FLOW_STEPS}",
+                f"Reach step {steps}",
                 text.share(text.ratio(last, found.sessions)),
                 f"{text.count(last)} sessions",
             ),

@@ -95,24 +95,25 @@ def _tiles(report: Report) -> None:
     drift = report.drift
     components.tiles(
         [
-            Tile("Grades within limits", f"{report.passed} of {len(report.grades)}", "limits from analytics.toml"),
+            Tile("Grades within limits", f"{report.passed} of {len(report.grades)}", "by analytics.toml"),
             Tile(
-                "Fields that drifted",
+                "Drifted fields",
                 text.NO_DATA if drift is None else f"{len(report.drifted)} of {len(drift['columns'])}",
                 "no year before" if drift is None else f"against {drift['previous_year']}",
                 "Beyond the limit of PSI or Jensen-Shannon divergence, and beyond what chance gives.",
             ),
             Tile(
-                "Events of the most active actor",
+                "Top actor's events",
                 text.share(concentration["top_actor_share"]),
-                "no actor" if concentration["gini"] is None else f"Gini coefficient {concentration['gini']:.2f}",
+                "no actor" if concentration["gini"] is None else f"Gini {concentration['gini']:.2f}",
                 "Share of the events with an actor. Gini coefficient of events per actor: 0 all alike, 1 one has all.",
             ),
             Tile(
-                "Steps in certain order",
+                "Certain order",
                 text.share(certain),
-                f"{text.count(order['burst_steps'])} of {text.count(order['steps'])} in bursts",
-                "Two events of a session less than the burst limit apart (50 ms as shipped) have no certain order.",
+                f"{text.share(order['burst_step_share'])} in bursts",
+                "Share of the steps from one event of a session to the next. Two events closer than the burst limit "
+                "(50 ms as shipped) have no certain order.",
             ),
         ]
     )  # fmt: skip

@@ -140,18 +140,18 @@ def _tiles(points: dict[int, CurvePoint], activity: Sequence[Activity], granular
     last = _last_complete(activity)
     tiles.append(
         Tile(
-            "Active on the last full day",
+            "Last full day",
             text.count(last.dau if last else None),
-            f"of {text.count(last.mau)} in 30 days" if last else "no date has 30 days before it",
-            "Distinct actors.",
+            f"of {text.count(last.mau)} in 30 days" if last else "no 30 days before",
+            "Distinct actors of the last date that had ended when the data end.",
             [day.dau for day in activity],
         )
     )
     tiles.append(
         Tile(
-            "Stickiness, day / 30 days",
+            "Stickiness",
             text.exact_share(text.ratio(last.dau, last.mau) if last else None),
-            f"day / 7 days: {text.exact_share(text.ratio(last.dau, last.wau))}" if last else "",
+            f"of 7 days: {text.exact_share(text.ratio(last.dau, last.wau))}" if last else "",
             "Actors of the last full day over those of the 30 days up to it.",
             [day.dau / day.mau for day in activity if day.complete and day.mau],
         )

@@ -172,12 +172,12 @@ def states(scope: Scope, year: str, granularity: str, population: str) -> list[P
         """,
     )
     counted = {(period, state): number for period, state, number in found}
-    return [
-        PeriodStates(
-            period, *(counted.get((period, state), 0) for state in STATES), _end(period, granularity) < observed[1]
-        )
-        for period in _periods(*observed, granularity)
-    ]
+    made = []
+    for period in _periods(*observed, granularity):
+        new, returning, resurrected, dormant = (counted.get((period, state), 0) for state in STATES)
+        complete = _end(period, granularity) < observed[1]
+        made.append(PeriodStates(period, new, returning, resurrected, dormant, complete))
+    return made
 
 
 def _periods(first: date, last: date, granularity: str) -> list[date]:
@@ -225,7 +225,7 @@ def activity(scope: Scope, year: str, population: str) -> list[Activity]:
         FROM windows GROUP BY ALL
         """,
     )
-    counted = {day: numbers for day, *numbers in found}
+    counted = {day: (dau, wau, mau) for day, dau, wau, mau in found}
     first, last = observed
     return [
         Activity(day, *counted.get(day, (0, 0, 0)), day >= first + timedelta(days=MONTH_DAYS - 1))

@@ -61,7 +61,7 @@ def _actor(scope: Scope) -> str:
     actor = st.text_input(
         "Actor",
         key=ACTOR_KEY,
-        placeholder="Somebody with the median of every measure",
+        placeholder="Somebody made up: the median of every measure, all events alike",
         help="A pseudonym as in the tables, such as user:… or device:…",
     ).strip()
     examples = list(dict.fromkeys(row[3] for row in figures.representatives(scope.lake) if row[2] == 1))[:EXAMPLES]
@@ -71,7 +71,11 @@ def _actor(scope: Scope) -> str:
 
 
 def _said(actor: str, placement: Placement, labels: Sequence[str]) -> str:
-    who = text.code(text.shortened(actor, 60)) if actor else "Somebody with the median of every measure"
+    who = (
+        text.code(text.shortened(actor, 60))
+        if actor
+        else "Somebody with the median of every measure and all events alike"
+    )
     nearest = text.code(labels[placement.segment])
     if actor and placement.assigned in LABELS:
         return f"{who} is in no segment ({LABELS[placement.assigned]}); the nearest one is {nearest}."
@@ -100,19 +104,20 @@ def _changes(actor: str, behaviour: Behaviour) -> Behaviour | None:
     with st.expander("Change what they do"):
         columns = st.columns(3)
         for place, name in enumerate(EDITED_MEASURES):
-            own = round(float(behaviour.measures[0, MEASURES.index(name)]), 3)
-            unit = "%" if name in SHARE_MEASURES else UNITS[name]
-            factor = 100 if name in SHARE_MEASURES else 1
+            share = name in SHARE_MEASURES
+            own = max(0.0, round(float(behaviour.measures[0, MEASURES.index(name)]), 3))
+            current = min(100.0, 100 * own) if share else own
+            unit = "%" if share else UNITS[name]
             with columns[place % 3]:
                 chosen = st.number_input(
                     f"{name.replace('_', ' ').capitalize()}{f', {unit}' if unit else ''}",
                     min_value=0.0,
-                    max_value=100.0 if name in SHARE_MEASURES else None,
-                    value=max(0.0, own * factor),
+                    max_value=100.0 if share else None,
+                    value=current,
                     key=f"segments {name} {actor}",
                 )
-            if chosen != max(0.0, own * factor):
-                measures[name] = chosen / factor
+            if chosen != current:
+                measures[name] = chosen / 100 if share else chosen
         hour, strength = _hour(behaviour)
         with columns[len(EDITED_MEASURES) % 3]:
             chosen_hour = st.number_input(

@@ -251,7 +251,8 @@ def _columns(lake: Lake, year: str) -> None:
         source="data_quality",
         height="content",
         columns={
-            "Column": st.column_config.TextColumn(pinned=True),
+            "Column": st.column_config.TextColumn(pinned=True, width=180),
+            "Type": st.column_config.TextColumn(width=95),
             "Texts read as null": NUMBER,
             "Note": st.column_config.TextColumn(width="medium"),
             "Meaning": st.column_config.TextColumn(width="large"),

@@ -56,11 +56,6 @@ class Profile:
     top: tuple[tuple[str, int], ...]
     source: str
 
-    @property
-    def is_number(self) -> bool:
-        """Whether values can be put on an axis."""
-        return self.type in ("int64", "float64")
-
 
 def names() -> list[str]:
     """All columns, those of ``clean_events`` first."""

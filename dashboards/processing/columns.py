@@ -12,8 +12,8 @@ import streamlit as st
 from analytics_assets.core.lake import Lake
 from dashboards import components, data, text
 from dashboards.charts import base, processing
+from dashboards.charts.processing import Bin
 from dashboards.processing import column_figures, parts, reading, shapes
-from dashboards.processing.column_figures import Profile
 from dashboards.processing.parts import NUMBER
 
 FEW_DISTINCT = 2
@@ -94,7 +94,7 @@ def _table(quality: dict[str, Any], year: str, as_of: str) -> None:
         source="data_quality",
         height="content",
         columns={
-            "Column": st.column_config.TextColumn(pinned=True),
+            "Column": st.column_config.TextColumn(pinned=True, width=180),
             "Nulls": NUMBER,
             "Distinct": NUMBER,
             "Null share": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
@@ -123,7 +123,8 @@ def _one(lake: Lake, year: str) -> None:
         return
     if profile.distinct < FEW_DISTINCT:
         st.caption("One value everywhere: the column tells no events apart.")
-    left, right = st.columns(2)
+    bins = column_figures.bins(lake, year, name)
+    left, right = st.columns(2) if bins else (st.container(), st.container())
     with left:
         st.markdown("**Most frequent values**")
         ranked: list[tuple[str | None, int]] = list(profile.top)
@@ -138,19 +139,16 @@ def _one(lake: Lake, year: str) -> None:
             f"Source: {profile.source} · events and their share of all · the {len(ranked)} most frequent of "
             f"{text.count(profile.distinct)} values"
         )
-    with right:
-        _spread(lake, year, name, profile)
+    if bins:
+        with right:
+            _spread(bins, year, name, profile.unit)
 
 
-def _spread(lake: Lake, year: str, name: str, profile: Profile) -> None:
-    bins = column_figures.bins(lake, year, name) if profile.is_number else []
-    if not bins:
-        return
+def _spread(bins: list[Bin], year: str, name: str, unit: str) -> None:
     st.markdown("**Distribution**")
-    unit = f"{name} ({profile.unit})" if profile.unit else name
-    components.chart(
-        processing.histogram(bins, title=f"Values of {name} in {year}", unit=unit, rows="events"), "spread"
-    )
+    axis = f"{name} ({unit})" if unit else name
+    figure = processing.histogram(bins, title=f"Values of {name} in {year}", unit=axis, rows="events")
+    components.chart(figure, "spread")
     st.caption(f"Source: clean_events · events by value, {len(bins)} bins · {column_figures.words_of(bins)}")
 
 

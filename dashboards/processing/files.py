@@ -60,10 +60,11 @@ def _answer(manifest: dict[str, Any], year: str) -> None:
             Tile("Raw files", text.count(len(files)), text.size(total["bytes"])),
             Tile("Decompressed", text.size(sum(file["decompressed_bytes"] for file in files)), "all files"),
             Tile("Chunks", text.count(len(chunks)), text.size(sum(chunk["bytes"] for chunk in chunks))),
-            Tile("Personal ids", "pseudonyms" if manifest["privacy"]["mode"] != "keep" else "as delivered",
-                 text.visible(manifest["privacy"]["mode"])),
+            Tile("Personal ids", "kept", "written as delivered")
+            if manifest["privacy"]["mode"] == "keep"
+            else Tile("Personal ids", "hidden", "written as pseudonyms"),
         ]
-    )  # fmt: skip
+    )
 
 
 def _bytes_off(file: dict[str, Any]) -> int:

@@ -30,6 +30,9 @@ DEFAULT_FIGURE = "events"
 ROWS_BEHIND = 20
 """Rows shown behind a figure: enough to see what is counted."""
 
+ID_COLUMNS = ("Actor", "Session", "uuid")
+"""Headings of long ids."""
+
 ENTRIES_SHOWN = 1_000
 """Entries of a list in its table."""
 
@@ -238,13 +241,16 @@ def _rows(lake: Lake, years: list[str], found: Recount) -> None:
     places: list[tuple[str, Origin] | None] = [None] * len(rows)
     with components.explained():
         places = _places(lake, years, rows)
-    shown = [{**_facts(row), **_place(place)} for row, place in zip(rows, places, strict=True)]
+    shown = [_with_place(_facts(row), _place(place)) for row, place in zip(rows, places, strict=True)]
     event = st.dataframe(
         shown,
         hide_index=True,
         width="stretch",
         height="content",
-        column_config=dict.fromkeys(("From byte", "To byte"), NUMBER),
+        column_config={
+            **dict.fromkeys(("From byte", "To byte"), NUMBER),
+            **dict.fromkeys(ID_COLUMNS, st.column_config.TextColumn(width="small")),
+        },
         on_select="rerun",
         selection_mode="single-row",
         key=f"behind-{sha256(found.rows.encode()).hexdigest()[:DIGEST_SHOWN]}",
@@ -286,6 +292,12 @@ def _places(lake: Lake, years: list[str], rows: list[dict[str, Any]]) -> list[tu
 
 def _facts(row: dict[str, Any]) -> dict[str, Any]:
     return {key: text.visible(value) if isinstance(value, str | None) else value for key, value in row.items()}
+
+
+def _with_place(facts: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
+    """Place before long ids, so that it is in view without scrolling; what the row is comes first."""
+    ids = {key: value for key, value in list(facts.items())[1:] if key in ID_COLUMNS}
+    return {**{key: value for key, value in facts.items() if key not in ids}, **place, **ids}
 
 
 def _place(place: tuple[str, Origin] | None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def table(
     alt: str,
     source: str,
     columns: Mapping[str, Any] | None = None,
-    height: Literal["content"] | None = None,
+    height: Literal["auto", "content"] = "auto",
 ) -> None:
     """Draw a table and offer it as a file.
 
@@ -44,7 +44,7 @@ def table(
         Asset or assets that the rows come from.
     columns : mapping, optional
         Formats of columns.
-    height : str, optional
+    height : str
         "content" for a table without a scroll bar of its own.
     """
     st.dataframe(
@@ -52,8 +52,8 @@ def table(
         hide_index=True,
         width="stretch",
         column_config=dict(columns or {}),
+        height=height,
         alt=alt,
-        **({"height": height} if height else {}),
     )
     components.download(rows, subject, {"Source": source}, None)
 

@@ -96,9 +96,9 @@ def _answer(geography: dict[str, Any], year: str) -> None:
     if not any(total for _, total in counts.values()):
         st.info(f"There are no events in {year}.", icon=":material/do_not_disturb_on:")
         return
-    said = [f"**{text.share(text.ratio(*counts[place]))}** of the events have an imputed {place}" for place in PLACES]
+    said = [f"**{text.share(text.ratio(*counts[place]))}** an imputed {place}" for place in PLACES]
     chain, mode = (_score(geography, "region_without_city", "session", method) for method in ("all", "mode"))
-    sentence = f"In {year} {text.listed(said)}."
+    sentence = f"Of the events of {year}, {text.listed(said).replace('** an imputed', '** have an imputed', 1)}."
     if chain and mode and chain["accuracy"] is not None:
         sentence += (
             f" Where regions and cities that are known were hidden, **{text.exact_share(chain['accuracy'])}** of the "
@@ -171,9 +171,11 @@ def _accuracy(geography: dict[str, Any], year: str, as_of: str) -> None:
         horizontal=True,
         bind="query-params",
     )
-    left, right = st.columns(2)
     for number, (level, words) in enumerate(LEVELS.items()):
-        with left if number % 2 == 0 else right:
+        if number % 2 == 0:
+            # A line of its own for each two, so that they stand side by side whatever their heights.
+            halves = st.columns(2)
+        with halves[number % 2]:
             found = [_score(geography, level, protocol, method) for method in REFERENCES]
             rows = [_accuracy_bar(entry) for entry in found if entry]
             if rows:

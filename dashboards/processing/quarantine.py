@@ -124,15 +124,15 @@ def _browser(lake: Lake, year: str, counts: dict[tuple[str, str], int]) -> None:
         key=f"refused-{year}-{reason}-{file}-{page}",
         alt="Table of refused records with reason, place and content.",
     )
+    st.caption(
+        f"Source: event_chunks · refused records with their bytes in the decompressed file · "
+        f"{text.count(len(records))} of {text.count(chosen)} shown"
+    )
     components.download(rows, f"Refused records of {year}", {"Source": "event_chunks"}, None)
     for place in event.selection.rows[:1]:
         if place < len(records):
             st.caption(f"Content of row {place + 1}, decoded as UTF-8; bytes that are not text are shown as escapes")
             st.code(text.visible(records[place].raw, BYTES_SHOWN), language=None, wrap_lines=True)
-    st.caption(
-        f"Source: event_chunks · refused records with their bytes in the decompressed file · "
-        f"{text.count(len(records))} of {text.count(chosen)} shown"
-    )
 
 
 def _row(record: RefusedRecord) -> dict[str, object]:
