@@ -65,6 +65,6 @@ def shares(
         figure,
         f"{title}: heatmap of shares. Most in {said or 'no row'}.",
         90 + ROW_HEIGHT * len(rows),
-        xaxis={"side": "top", "type": "category", "fixedrange": True, "automargin": True, "showgrid": False},
+        xaxis={"type": "category", "fixedrange": True, "automargin": True, "showgrid": False},
         yaxis={"autorange": "reversed", "type": "category", "fixedrange": True, "automargin": True, "showgrid": False},
     )

@@ -218,13 +218,16 @@ _LATENCY_COLUMNS = {
 
 
 def _latency_row(found: Latency) -> dict[str, float | None]:
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 1)
+
     return {
         "Events": found.events,
         "Left out": found.left_out,
-        "Mean (ms)": found.mean,
-        "Median (ms)": found.median,
-        "95th percentile (ms)": found.p95,
-        "99th percentile (ms)": found.p99,
+        "Mean (ms)": rounded(found.mean),
+        "Median (ms)": rounded(found.median),
+        "95th percentile (ms)": rounded(found.p95),
+        "99th percentile (ms)": rounded(found.p99),
     }
 
 

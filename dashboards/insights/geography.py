@@ -233,6 +233,7 @@ def _table(scope: Scope, level: Level, rows: Sequence[Place], way: Sequence[str]
         "hide_index": True,
         "width": "stretch",
         "column_config": {
+            _WORDS[level][0]: st.column_config.TextColumn(width="medium"),
             "Events": st.column_config.NumberColumn(format="localized"),
             "Share": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100, color=base.GREEN),
             "As delivered": st.column_config.NumberColumn(
