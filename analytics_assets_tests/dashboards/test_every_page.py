@@ -25,6 +25,7 @@ from selenium.webdriver.common.by import By
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 from analytics_assets_tests.browser import chromium, visible_text, wait_for
+from analytics_assets_tests.dashboards.accessibility import violations
 from analytics_assets_tests.dashboards.conftest import SCRIPTS
 from dashboards import selection
 from dashboards.selection import Scope
@@ -101,7 +102,7 @@ def _listens(url: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def served(built_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(modelled_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     nothing = folder / "nothing"
     nothing.mkdir()
@@ -111,7 +112,7 @@ def served(built_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             return stack.enter_context(served_app(script, root, folder / f"{script}-{name}.log"))
 
         yield Served(
-            {script: serve(script, built_lake.root, "full") for script in APPS},
+            {script: serve(script, modelled_lake.root, "full") for script in APPS},
             {script: serve(script, nothing, "empty") for script in APPS},
         )
 
@@ -191,6 +192,22 @@ def test_every_page_is_whole_in_every_look(served: Served, page: Chrome, script:
             start = time.monotonic()
             wrong = visit(page, address)
             print(f"{address} {name}: {time.monotonic() - start:.1f} s")
+            if wrong:
+                found[f"{address} {name}"] = wrong
+    assert not found
+
+
+@pytest.mark.parametrize("script", APPS)
+def test_nobody_is_shut_out_of_a_page(served: Served, page: Chrome, script: str) -> None:
+    """No serious or critical violation of WCAG that a program can find."""
+    found: dict[str, list[str]] = {}
+    page.set_script_timeout(DRAWN_SECONDS)
+    for name in THEMES:
+        theme(page, name)
+        for address in pages(page, served.full[script]):
+            page.get(address)
+            wait_for(lambda address=address: is_done(page), f"{address} to be drawn", DRAWN_SECONDS)  # type: ignore[misc]
+            wrong = violations(page)
             if wrong:
                 found[f"{address} {name}"] = wrong
     assert not found
