@@ -49,9 +49,9 @@ query Partitions($key: AssetKeyInput!) {
 }
 """
 CHECKS = """
-query Checks($key: AssetKeyInput!, $name: String!, $year: String!) {
-  assetCheckExecutions(assetKey: $key, checkName: $name, partition: $year, limit: 1) {
-    status partition runId evaluation { success metadataEntries { label } }
+query Checks($key: AssetKeyInput!, $name: String!) {
+  assetCheckExecutions(assetKey: $key, checkName: $name, limit: 20) {
+    status runId evaluation { success metadataEntries { label } }
   }
 }
 """
@@ -132,7 +132,7 @@ class Interface:
             str(year) for found in ranges for year in range(int(found["startKey"][:4]), int(found["endKey"][:4]) + 1)
         }
 
-    def check(self, asset: str, name: str, year: str) -> Any:
-        """Latest result of a check for a year."""
-        [found] = self.ask(CHECKS, key={"path": [asset]}, name=name, year=year)["assetCheckExecutions"]
-        return found
+    def checks(self, asset: str, name: str) -> dict[str, Any]:
+        """Evaluated results of a check by run."""
+        found = self.ask(CHECKS, key={"path": [asset]}, name=name)["assetCheckExecutions"]
+        return {execution["runId"]: execution for execution in found if execution["evaluation"]}
