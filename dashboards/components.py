@@ -48,8 +48,8 @@ BUTTON_STRIP = 30
 _IMAGE_SCALE = 2
 """Pixels of an image per pixel of the screen: sharp in print."""
 
-_TEXT_COLOURS = {"light": "#2F2D2B", "dark": "#EDEBE8"}
-"""Streamlit's text colours by theme."""
+_TEXT_COLOURS = {"light": "#0A0A0A", "dark": "#FAFAFA"}
+"""The text colours of `.streamlit/config.toml` by theme."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def open_app(title: str, icon: str) -> Lake:
     symbol = str(Path(__file__).with_name("icons") / icon)
     st.set_page_config(page_title=title, page_icon=symbol, layout="wide", initial_sidebar_state="auto")
     access.require_login()
-    st.sidebar.markdown(f"### {title}")
+    st.sidebar.markdown(f"**{title}**")
     return Lake.default()
 
 

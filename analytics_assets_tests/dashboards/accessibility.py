@@ -18,7 +18,13 @@ SCRIPT = ROOT / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
 
 GRAVE = {"serious", "critical"}
 
-STREAMLITS: Mapping[str, tuple[str, ...]] = {}
+STREAMLITS: Mapping[str, tuple[str, ...]] = {
+    # Sections of the navigation are boxes inside its list.
+    "list": ('data-testid="stSidebarNavItems"',),
+    "listitem": ('<li class="st-emotion-cache-',),
+    # The sparkline of a tile.
+    "svg-img-alt": ("metric_chart_",),
+}
 """By rule, parts of the page that Streamlit itself makes and a page cannot change."""
 
 _RUN = """
