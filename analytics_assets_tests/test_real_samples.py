@@ -41,7 +41,7 @@ class RealRun:
 
 
 def materialize(lake: Lake) -> None:
-    """Ingestion, features and quality of every year without a notebook, then the Markov chain and the results; all checks pass."""
+    """Ingestion, features and quality of every year, then the Markov chain and the results; all checks pass."""
     defs = build_defs(resource_overrides={"lake": LakeResource(root=str(lake.root))})
     yearly, models = defs.resolve_job_def("yearly_job"), defs.resolve_job_def("models_job")
     left_out = {dg.AssetKey(name) for name in (*(table.name for table in SUMMARY_TABLES), "exploration_notebook")}

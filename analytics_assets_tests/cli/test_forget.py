@@ -42,6 +42,7 @@ def test_a_person_is_gone_from_every_table(demo: Demo, tmp_path: Path, monkeypat
     for path in summaries.rglob("*.parquet"):
         if path != summaries / SUMMARY:
             path.unlink()
+    shutil.rmtree(lake.notebook("2024").parent)  # it needs the summaries
     truth = json.loads(lake.sample_truth().read_bytes())
     person = next(user for user in truth["users"].values() if user["user_id"] is not None)
     shown = Privacy.of(lake).shown("user_id", person["user_id"])
