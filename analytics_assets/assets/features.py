@@ -25,7 +25,7 @@ from analytics_assets.metadata import (
     file_metadata,
     preview,
 )
-from analytics_assets.partitions import event_years
+from analytics_assets.partitions import checked_by_year, event_years
 from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import (
     ACTORS,
@@ -50,7 +50,9 @@ def _feature_asset(table: Table, *, deps: list[str], against: str) -> Any:
         deps=deps,
         description=table.description,
         code_version=CODE_VERSION,
-        check_specs=[schema_check_spec(table.name, table), reconciliation_check_spec(table.name, against)],
+        check_specs=checked_by_year(
+            [schema_check_spec(table.name, table), reconciliation_check_spec(table.name, against)]
+        ),
         **YEARLY,
         **attributes(column_schema(table), layer="feature", kinds={"duckdb", "parquet"}),
     )
@@ -152,12 +154,14 @@ def actors(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Material
         )
         for table in (CLEAN_EVENTS, DROPPED_EVENTS)
     ],
-    check_specs=[
-        schema_check_spec("clean_events", CLEAN_EVENTS),
-        schema_check_spec("dropped_events", DROPPED_EVENTS),
-        reconciliation_check_spec("clean_events", "the manifest's loaded records, with those of dropped_events"),
-        reconciliation_check_spec("dropped_events", "the cleaning steps of the waterfall"),
-    ],
+    check_specs=checked_by_year(
+        [
+            schema_check_spec("clean_events", CLEAN_EVENTS),
+            schema_check_spec("dropped_events", DROPPED_EVENTS),
+            reconciliation_check_spec("clean_events", "the manifest's loaded records, with those of dropped_events"),
+            reconciliation_check_spec("dropped_events", "the cleaning steps of the waterfall"),
+        ]
+    ),
     # Chosen only together, some backfills would be refused: Dagster may compare the two keys' equal years as unequal.
     can_subset=True,
     **YEARLY,

@@ -22,7 +22,7 @@ from analytics_assets.core.ingest.records import SOURCE_FIELDS
 from analytics_assets.core.ingest.sources import digest_of
 from analytics_assets.core.lake import Lake
 from analytics_assets.metadata import attributes, column_schema, cost, document_schema, failing_clearly
-from analytics_assets.partitions import event_years
+from analytics_assets.partitions import checked_by_year, event_years
 from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import EVENT_CHUNKS
 
@@ -51,7 +51,7 @@ LOG_EVERY_SECONDS = 5.0
             **attributes(document_schema(RAW_FIELDS), layer="raw", kinds={"json"}),
         )
     ],
-    check_specs=[delivery_check_spec()],
+    check_specs=checked_by_year([delivery_check_spec()]),
 )
 @in_lake
 def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.ObserveResult:
@@ -80,7 +80,7 @@ def raw_export(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Obse
     deps=["raw_export"],
     partitions_def=event_years,
     freshness_policy=FRESH,
-    check_specs=[conservation_check_spec(), complete_check_spec()],
+    check_specs=checked_by_year([conservation_check_spec(), complete_check_spec()]),
     code_version="2",
     **attributes(column_schema(EVENT_CHUNKS), layer="ingestion", kinds={"python", "csv"}),
 )

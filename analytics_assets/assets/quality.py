@@ -14,6 +14,7 @@ from analytics_assets.checks.quality import check_quality, check_recency, qualit
 from analytics_assets.core.files import read_json, sha256_of, write_json
 from analytics_assets.core.settings import load_settings
 from analytics_assets.metadata import attributes, cost, document_schema, failing_clearly, file_metadata
+from analytics_assets.partitions import checked_by_year
 from analytics_assets.resources.lake import LakeResource, in_lake
 
 CODE_VERSION = "2"
@@ -40,7 +41,7 @@ _SECTIONS = {
     group_name="features",
     deps=["event_chunks", "actors", "clean_events", "dropped_events", "sessions", "user_features"],
     code_version=CODE_VERSION,
-    check_specs=quality_check_specs(),
+    check_specs=checked_by_year(quality_check_specs()),
     **YEARLY,
     **attributes(document_schema(_SECTIONS), layer="feature", kinds={"duckdb", "json"}),
 )

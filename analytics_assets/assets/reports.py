@@ -22,6 +22,7 @@ from analytics_assets.checks.results import check_agreement, check_results_schem
 from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.files import empty_folder, read_json, replace_folder, sha256_of, write_bytes, write_json
 from analytics_assets.metadata import attributes, cost, document_schema, failing_clearly, file_metadata, pictures
+from analytics_assets.partitions import checked_by_year
 from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.schemas import FEATURE_TABLES, METRICS, SUMMARY_TABLES
 
@@ -183,7 +184,7 @@ NOTEBOOK_FIELDS = {
         "spark_retention",
         "spark_latency",
     ],
-    check_specs=notebook_check_specs(),
+    check_specs=checked_by_year(notebook_check_specs()),
     code_version="1",
     **YEARLY,
     **attributes(document_schema(NOTEBOOK_FIELDS), layer="report", kinds={"jupyter"}),

@@ -13,7 +13,7 @@ from analytics_assets.checks.tables import check_schema, schema_check_spec
 from analytics_assets.core.files import read_json, sha256_of, write_table
 from analytics_assets.core.settings import load_settings
 from analytics_assets.metadata import attributes, column_schema, cost, failing_clearly, file_metadata, preview
-from analytics_assets.partitions import event_years
+from analytics_assets.partitions import checked_by_year, event_years
 from analytics_assets.resources.lake import LakeResource, in_lake
 from analytics_assets.resources.spark import SparkResource
 from analytics_assets.schemas import SUMMARY_TABLES
@@ -31,10 +31,12 @@ from analytics_assets.schemas import SUMMARY_TABLES
         )
         for table in SUMMARY_TABLES
     ],
-    check_specs=[
-        *(schema_check_spec(table.name, table) for table in SUMMARY_TABLES),
-        *(summary_check_spec(table.name) for table in SUMMARY_TABLES),
-    ],
+    check_specs=checked_by_year(
+        [
+            *(schema_check_spec(table.name, table) for table in SUMMARY_TABLES),
+            *(summary_check_spec(table.name) for table in SUMMARY_TABLES),
+        ]
+    ),
     partitions_def=event_years,
     can_subset=True,
     pool="spark",

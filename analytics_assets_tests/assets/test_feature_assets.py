@@ -39,6 +39,7 @@ def test_tables_of_the_cleaning_are_published_and_recorded_together(
     checks = {(check.asset_key.to_user_string(), check.check_name) for check in result.get_asset_check_evaluations()}
     assert {name for name, _ in checks} == {"event_chunks", "actors", *chosen}
     assert all(check.passed for check in result.get_asset_check_evaluations())
+    assert {check.partition for check in result.get_asset_check_evaluations()} == {"2024"}, "the UI shows them there"
     for name, rows in (("clean_events", 1), ("dropped_events", 1)):
         event = recorded[name]
         assert event is not None and event.asset_materialization is not None
