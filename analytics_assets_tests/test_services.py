@@ -140,7 +140,7 @@ def tables(lake: Lake) -> dict[str, bytes]:
     """Bytes of everything that the backfill publishes."""
     paths = [lake.feature(name, year) for name in ASSETS[1:-1] for year in YEARS]
     paths += [lake.summary(year, ASSETS[-1]) for year in YEARS]
-    paths += [path for year in YEARS for path in sorted(lake.chunks(year).glob("*.*"))]
+    paths += [path for year in YEARS for path in sorted(lake.chunks(year).iterdir()) if path.is_file()]
     return {path.relative_to(lake.root).as_posix(): path.read_bytes() for path in paths}
 
 

@@ -25,7 +25,7 @@ from selenium.webdriver.common.by import By
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 from analytics_assets_tests.browser import chromium, visible_text, wait_for
-from analytics_assets_tests.dashboards.accessibility import violations
+from analytics_assets_tests.dashboards import accessibility
 from analytics_assets_tests.dashboards.conftest import SCRIPTS
 from dashboards import selection
 from dashboards.selection import Scope
@@ -120,6 +120,7 @@ def served(modelled_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     with chromium(tmp_path_factory.mktemp("browser")) as opened:
+        opened.set_script_timeout(DRAWN_SECONDS)
         yield opened
 
 
@@ -157,6 +158,8 @@ def visit(page: Chrome, url: str) -> list[str]:
     page.get(url)
     wait_for(lambda: is_done(page), f"{url} to be drawn", DRAWN_SECONDS)
     found = [f"wide: {problem}" for problem in problems(page)]
+    if accessibility.SCRIPT.is_file():
+        found += [f"barrier: {violation}" for violation in accessibility.violations(page)]
     resize(page, PHONE)
     # Charts are drawn anew for the width in the next frames.
     time.sleep(0.3)
@@ -197,20 +200,10 @@ def test_every_page_is_whole_in_every_look(served: Served, page: Chrome, script:
     assert not found
 
 
-@pytest.mark.parametrize("script", APPS)
-def test_nobody_is_shut_out_of_a_page(served: Served, page: Chrome, script: str) -> None:
-    """No serious or critical violation of WCAG that a program can find."""
-    found: dict[str, list[str]] = {}
-    page.set_script_timeout(DRAWN_SECONDS)
-    for name in THEMES:
-        theme(page, name)
-        for address in pages(page, served.full[script]):
-            page.get(address)
-            wait_for(lambda address=address: is_done(page), f"{address} to be drawn", DRAWN_SECONDS)  # type: ignore[misc]
-            wrong = violations(page)
-            if wrong:
-                found[f"{address} {name}"] = wrong
-    assert not found
+def test_pages_are_scanned_for_barriers() -> None:
+    """`visit` scans every page where axe-core is installed; here it is said where it is not."""
+    if not accessibility.SCRIPT.is_file():
+        pytest.skip("axe-core is not installed, see .ci/run")
 
 
 @pytest.mark.parametrize("script", APPS)
