@@ -141,9 +141,18 @@ def page_number(count: int, per_page: int, key: str, words: str = "Page of {}") 
     return min(int(chosen), pages) - 1
 
 
-def caption(source: str, unit: str, population: str, as_of: str) -> None:
-    """The grey line under a chart or table: where it comes from and what it is about."""
-    st.caption(f"Source: {source} · {unit} · {population} · data as of {as_of}")
+def caption(source: str, unit: str, population: str, as_of: str, figure: str | None = None) -> None:
+    """The grey line under a chart or table: where it comes from and what it is about.
+
+    Parameters
+    ----------
+    source, unit, population, as_of : str
+        Asset, what is counted, of what, and time of the last event.
+    figure : str, optional
+        The published figure that is shown, see `origin_link`.
+    """
+    link = f" · {origin_link(figure)}" if figure else ""
+    st.caption(f"Source: {source} · {unit} · {population} · data as of {as_of}{link}")
 
 
 def population(scope: Scope, rows: str = "events") -> str:

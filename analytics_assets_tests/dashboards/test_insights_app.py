@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from itertools import pairwise
 
@@ -297,3 +298,19 @@ def test_headings_are_in_order(built_lake: Lake, run_app: RunApp) -> None:
     levels = [int(element.tag[1]) for element in run_app(SCRIPT, built_lake).main if getattr(element, "tag", None)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 2 for before, after in pairwise(levels))
+
+
+def test_published_figures_lead_to_where_they_come_from(built_lake: Lake, run_app: RunApp) -> None:
+    def linked(**filters: str | list[str]) -> set[str]:
+        shown = everything(run_app(SCRIPT, built_lake, **filters))
+        return set(re.findall(r"\(http://127\.0\.0\.1:8502/origins\?figure=([\w.]+)\)", shown))
+
+    lists = {
+        "daily", "top_events", "countries", "device_families", "entry_events", "exit_events", "top_transitions",
+    }  # fmt: skip
+    found = linked()
+    assert found == {"events", *(f"lists.{name}" for name in lists)}
+    for name in found:
+        page = run_app("data_processing.py", built_lake, page="origins", figure=name)
+        assert not page.exception and page.selectbox(key="figure").value == name
+    assert linked(country=["Germany"]) == {"lists.top_transitions"}, "counted here, so not published"

@@ -163,6 +163,7 @@ def _tiles(scope: Scope, figures: Figures) -> None:
         "counts and durations",
         components.population(scope, "events and sessions"),
         scope.as_of,
+        None if scope.narrowed else "events",
     )
     st.caption(said)
 
@@ -203,6 +204,7 @@ def _activity(scope: Scope) -> None:
         f"{components.population(scope)}; {text.count(idle)} of {text.count(len(scope.daily))} days have none "
         "and are drawn as zero",
         scope.as_of,
+        None if scope.narrowed_in_kind else "lists.daily",
     )
     components.export(
         [{"Day (UTC)": entry["date"], "Events": entry["events"]} for entry in scope.daily],
@@ -236,7 +238,15 @@ def _weekly_rhythm(scope: Scope) -> None:
 
 def _events(scope: Scope, figures: Figures) -> None:
     st.subheader("Which events are most frequent?")
-    _ranked(scope, figures.top_events, figures.events, "Most frequent events", "clean_events", limit=LEAD_LIST)
+    _ranked(
+        scope,
+        figures.top_events,
+        figures.events,
+        "Most frequent events",
+        "clean_events",
+        published="top_events",
+        limit=LEAD_LIST,
+    )
 
 
 def _ranked(
@@ -246,17 +256,24 @@ def _ranked(
     title: str,
     table: str,
     *,
+    published: str,
     unit: str = "events",
     limit: int = SHORT_LIST,
     colour: str = base.BLUE,
 ) -> None:
-    """Bars of a ranked list; `table` is what a narrowed list is counted from."""
+    """Bars of a ranked list of the results; `table` is what a narrowed one is counted from."""
     shown = rows[:limit]
     figure = base.ranking(shown, total, title=title, unit=unit, colour=colour)
     source = table if scope.narrowed else "analysis_results"
     components.chart(figure, title, scope)
     more = f", the {len(shown)} largest" if len(rows) > len(shown) else ""
-    components.caption(source, f"{unit} and share of all", f"{components.population(scope, unit)}{more}", scope.as_of)
+    components.caption(
+        source,
+        f"{unit} and share of all",
+        f"{components.population(scope, unit)}{more}",
+        scope.as_of,
+        None if scope.narrowed else f"lists.{published}",
+    )
     components.export(
         [
             {"Name": text.visible(name), unit.capitalize(): number, "Share": text.ratio(number, total)}
@@ -270,11 +287,12 @@ def _ranked(
 
 
 def _places_and_devices(scope: Scope, figures: Figures) -> None:
-    for column, question, rows, missing in zip(
+    for column, question, rows, missing, published in zip(
         st.columns(2),
         ("From which countries?", "On which devices?"),
         (figures.countries, figures.device_families),
         ("country", "device family"),
+        ("countries", "device_families"),
         strict=True,
     ):
         with column:
@@ -285,20 +303,30 @@ def _places_and_devices(scope: Scope, figures: Figures) -> None:
                     icon=":material/do_not_disturb_on:",
                 )
             else:
-                _ranked(scope, rows, figures.events, question, "clean_events", colour=base.GREEN)
+                _ranked(scope, rows, figures.events, question, "clean_events", published=published, colour=base.GREEN)
 
 
 def _session_ends(scope: Scope, figures: Figures) -> None:
-    for column, question, rows in zip(
+    for column, question, rows, published in zip(
         st.columns(2),
         ("How do sessions begin?", "How do sessions end?"),
         (figures.entry_events, figures.exit_events),
+        ("entry_events", "exit_events"),
         strict=True,
     ):
         with column:
             st.subheader(question)
             if rows:
-                _ranked(scope, rows, figures.sessions, question, "sessions", unit="sessions", colour=base.PURPLE)
+                _ranked(
+                    scope,
+                    rows,
+                    figures.sessions,
+                    question,
+                    "sessions",
+                    published=published,
+                    unit="sessions",
+                    colour=base.PURPLE,
+                )
             else:
                 st.info("No event lies in a session.")
 
@@ -338,6 +366,7 @@ def _transitions(scope: Scope) -> None:
         f"all sessions of all years; the {len(rows)} most frequent of "
         f"{text.count(scope.metric('distinct_transitions')['value'])} pairs",
         scope.as_of,
+        "lists.top_transitions",
     )
     components.export(
         [{**row, "Share": row["Share"] / 100} for row in shown],
