@@ -18,7 +18,7 @@ import streamlit as st
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 from dashboards import exports, text
-from dashboards.charts import base
+from dashboards.charts import activity, base
 from dashboards.data import LakeFileError, MissingFileError
 from dashboards.selection import Scope
 
@@ -278,6 +278,42 @@ def download(
                 help="Works without a network; about 5 MB.",
             )
             st.caption("PNG: the camera above the chart.")
+
+
+def weekly_rhythm(
+    counted: Sequence[Sequence[int]],
+    name: str,
+    scope: Scope,
+    *,
+    source: str,
+    rows: str = "events",
+    unit: str = "events",
+) -> None:
+    """Draw counts by weekday and hour, and offer them as files.
+
+    Parameters
+    ----------
+    counted : sequence of sequence of int
+        By UTC weekday (Monday first) and hour.
+    name : str
+        Its subject, unique on the page.
+    scope : Scope
+        The filters.
+    source : str
+        Asset that they are counted from.
+    rows : str
+        What the filters narrow.
+    unit : str
+        What is counted of it.
+    """
+    figure = activity.weekday_by_hour(counted, unit)
+    chart(figure, exports.file_name(name, None, ""), scope)
+    caption(source, f"{unit} per weekday and hour (UTC), with sums", population(scope, rows), scope.as_of)
+    table = [
+        {"Weekday": day, **{f"{hour:02}:00 UTC": number for hour, number in enumerate(line)}}
+        for day, line in zip(activity.WEEKDAYS, counted, strict=True)
+    ]
+    export(table, name, scope, source=source, figure=figure)
 
 
 def tiles(row: Sequence[Tile]) -> None:

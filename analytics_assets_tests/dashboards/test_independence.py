@@ -17,6 +17,7 @@ ALLOWED_CORE = {
     # The order of events inside a session.
     "analytics_assets.core.expressions",
     "analytics_assets.core.ingest",
+    "analytics_assets.core.ingest.quarantine",
     "analytics_assets.core.ingest.tracing",
     # Where a figure that rests on a setting is counted again.
     "analytics_assets.core.errors",

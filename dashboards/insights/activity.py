@@ -116,21 +116,7 @@ def _tiles(scope: Scope, counted: Sequence[Sequence[int]], months: Sequence[Mont
 
 def _week(scope: Scope, counted: Sequence[Sequence[int]]) -> None:
     st.subheader("At which hours of the week?")
-    figure = charts.weekday_by_hour(counted)
-    components.chart(figure, "events-by-weekday-and-hour", scope)
-    components.caption(
-        "clean_events", "events per weekday and hour (UTC), with sums", components.population(scope), scope.as_of
-    )
-    components.export(
-        [
-            {"Weekday": day, **{f"{hour:02}:00 UTC": number for hour, number in enumerate(row)}}
-            for day, row in zip(charts.WEEKDAYS, counted, strict=True)
-        ],
-        "Events by weekday and hour",
-        scope,
-        source="clean_events",
-        figure=figure,
-    )
+    components.weekly_rhythm(counted, "Events by weekday and hour", scope, source="clean_events")
 
 
 def _months(scope: Scope, months: Sequence[Month]) -> None:

@@ -219,21 +219,7 @@ def _weekly_rhythm(scope: Scope) -> None:
     st.subheader("At which hours of the week?")
     with components.explained():
         counted = selection.by_weekday_and_hour(scope)
-        figure = activity.weekday_by_hour(counted)
-        components.chart(figure, "events-by-weekday-and-hour", scope)
-        components.caption(
-            "clean_events", "events per weekday and hour (UTC)", components.population(scope), scope.as_of
-        )
-        components.export(
-            [
-                {"Weekday": day, **{f"{hour:02}:00 UTC": number for hour, number in enumerate(row)}}
-                for day, row in zip(activity.WEEKDAYS, counted, strict=True)
-            ],
-            "Events by weekday and hour",
-            scope,
-            source="clean_events",
-            figure=figure,
-        )
+        components.weekly_rhythm(counted, "Events by weekday and hour", scope, source="clean_events")
 
 
 def _events(scope: Scope, figures: Figures) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from analytics_assets.core.intervals import wilson
 from dashboards import components, text
-from dashboards.charts import activity, base
+from dashboards.charts import base
 from dashboards.charts import sessions as charts
 from dashboards.components import Tile
 from dashboards.insights import sessions_figures
@@ -182,21 +182,13 @@ def _weighting_row(over: str, counted: str, weighting: Weighting) -> dict[str, s
 
 def _starts(scope: Scope) -> None:
     st.subheader("When do sessions start?")
-    counted = sessions_figures.starts(scope)
-    figure = activity.weekday_by_hour(counted, "session starts")
-    components.chart(figure, "session-starts-by-weekday-and-hour", scope)
-    components.caption(
-        "sessions", "sessions per weekday and hour of their start (UTC)", _population(scope), scope.as_of
-    )
-    components.export(
-        [
-            {"Weekday": day, **{f"{hour:02}:00 UTC": number for hour, number in enumerate(row)}}
-            for day, row in zip(activity.WEEKDAYS, counted, strict=True)
-        ],
+    components.weekly_rhythm(
+        sessions_figures.starts(scope),
         "Session starts by weekday and hour",
         scope,
         source="sessions",
-        figure=figure,
+        rows="sessions",
+        unit="session starts",
     )
 
 

@@ -63,7 +63,7 @@ def _of_year(lake: Lake, year: str, name: str, limit: int) -> tuple[int, list[di
     all_refused = sum(refused.values())
     if name == "quarantined":
         return all_refused, [
-            _row(year, f"refused: {record.reason}", record.source, record.start, record.end)
+            _row(year, f"refused: {record.reason}", reading.source_of(record), record.start, record.end)
             for record in reading.quarantine(lake, year)[:limit]
         ]
     if name == "duplicates":

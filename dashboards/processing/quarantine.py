@@ -9,12 +9,13 @@ from collections import Counter
 
 import streamlit as st
 
+from analytics_assets.core.ingest.quarantine import Refused
 from analytics_assets.core.lake import Lake
 from dashboards import components, data, text
 from dashboards.charts import base
 from dashboards.processing import reading
 from dashboards.processing.parts import NUMBER
-from dashboards.processing.reading import PAGE_ROWS, RefusedRecord
+from dashboards.processing.reading import PAGE_ROWS
 
 BYTES_SHOWN = 2_000
 """Bytes of a refused record that are shown: its start tells what it is; it may be 16 MiB long."""
@@ -135,11 +136,11 @@ def _browser(lake: Lake, year: str, counts: dict[tuple[str, str], int]) -> None:
             st.code(text.visible(records[place].raw, BYTES_SHOWN), language=None, wrap_lines=True)
 
 
-def _row(record: RefusedRecord) -> dict[str, object]:
+def _row(record: Refused) -> dict[str, object]:
     return {
         "Reason": text.visible(record.reason.replace("_", " ")),
         "Detail": text.visible(record.detail),
-        "File": text.visible(record.source),
+        "File": text.visible(reading.source_of(record)),
         "From byte": record.start,
         "To byte": record.end,
         "Content": text.visible(record.raw[:PREVIEW_SHOWN]),

@@ -5,11 +5,8 @@ Put here: reading with errors that name the file and its asset, as in ``data.py`
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import streamlit as st
 
 from analytics_assets.core.files import read_json
 from analytics_assets.core.ingest import tracing
+from analytics_assets.core.ingest.quarantine import Refused
 from analytics_assets.core.ingest.tracing import Origin, Tracer
 from analytics_assets.core.lake import Lake
 from dashboards import data
@@ -45,28 +43,9 @@ def is_outdated(lake: Lake, year: str) -> bool:
     return bool(data.manifest(lake, year)["raw_digest"] != data.quality(lake, year)["raw_digest"])
 
 
-@dataclass(frozen=True)
-class RefusedRecord:
-    """One record of the quarantine."""
-
-    id: str
-    reason: str
-    detail: str
-    file: str
-    member: str
-    start: int
-    end: int
-    raw: bytes
-
-    @property
-    def source(self) -> str:
-        """File, and member of an archive."""
-        return "!".join(filter(None, (self.file, self.member)))
-
-
 def quarantine(
     lake: Lake, year: str, reason: str | None = None, file: str | None = None, *, first: int = 0
-) -> list[RefusedRecord]:
+) -> list[Refused]:
     """Refused records of one year in the order of the quarantine, at most `PAGE_ROWS`.
 
     Parameters
@@ -78,20 +57,25 @@ def quarantine(
     first : int
         Records to pass over.
     """
-    found: list[RefusedRecord] = []
+    found: list[Refused] = []
     for path in sorted(lake.quarantine(year).glob("*.ndjson")):
         found += _refused(data.file_key(path, "event_chunks"), reason, file, first + PAGE_ROWS - len(found))
     return found[first:]
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _refused(key: FileKey, reason: str | None, file: str | None, limit: int) -> list[RefusedRecord]:
+def _refused(key: FileKey, reason: str | None, file: str | None, limit: int) -> list[Refused]:
     wanted = (
         record
         for record in _refused_lines(Path(key.path))
         if reason in (None, record.reason) and file in (None, record.file)
     )
     return list(islice(wanted, limit))
+
+
+def source_of(record: Refused) -> str:
+    """File of a refused record, and member of an archive."""
+    return "!".join(filter(None, (record.file, record.member)))
 
 
 def quarantine_counts(lake: Lake, year: str) -> dict[tuple[str, str], int]:
@@ -107,19 +91,16 @@ def _refused_counts(key: FileKey) -> dict[tuple[str, str], int]:
     return dict(Counter((record.reason, record.file) for record in _refused_lines(Path(key.path))))
 
 
-def _refused_lines(path: Path) -> Iterator[RefusedRecord]:
+def _refused_lines(path: Path) -> Iterator[Refused]:
     try:
         with path.open(encoding="ascii") as stream:
             for number, line in enumerate(stream, start=1):
-                fields = json.loads(line)
-                check(fields, shapes.REFUSED, f"line {number}")
-                raw = base64.b64decode(fields["bytes_base64"], validate=True)
-                yield RefusedRecord(
-                    raw=raw, **{name: fields[name] for name in shapes.REFUSED if name != "bytes_base64"}
-                )
+                record = Refused.from_line(line)
+                check(vars(record), shapes.REFUSED, f"line {number}")
+                yield record
     except OSError as error:
         raise DamagedFileError(path, "event_chunks", data.reason(error)) from error
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFileError(path, "event_chunks", "a line of it is not a whole refused record") from error
 
 

@@ -71,17 +71,8 @@ GEOGRAPHY = {
 
 LIST_INFO = Each({"source": str, "about": str, "years": [str]})
 
-REFUSED = {
-    "id": str,
-    "reason": str,
-    "detail": str,
-    "file": str,
-    "member": str,
-    "start": int,
-    "end": int,
-    "bytes_base64": str,
-}
-"""One line of the quarantine."""
+REFUSED = {"reason": str, "detail": str, "file": str, "member": str, "start": int, "end": int, "raw": bytes}
+"""One record of the quarantine."""
 
 FORECAST_COST = {"seconds": Each(NUMBER), "peak_mb": NUMBER}
 

@@ -64,7 +64,7 @@ class Refused:
         """Read one NDJSON line."""
         fields = json.loads(line)
         del fields["id"]
-        fields["raw"] = base64.b64decode(fields.pop("bytes_base64"))
+        fields["raw"] = base64.b64decode(fields.pop("bytes_base64"), validate=True)
         return cls(**fields)
 
 

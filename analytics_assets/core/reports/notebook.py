@@ -30,7 +30,7 @@ PARAMETERS_TAG = "parameters"
 """Tag of the cell that is replaced by the parameters, as papermill has it."""
 
 CELL_SECONDS = 600
-"""Time that one cell may take: the whole notebook of 67,000 events costs eight seconds of CPU, so what is longer hangs."""
+"""Time that one cell may take: all of 67,000 events cost eight seconds of CPU, so what is longer hangs."""
 
 FIGURES_TYPE = "application/json"
 """Type of the output that holds the key figures; a notebook has one such output."""
