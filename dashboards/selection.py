@@ -28,6 +28,14 @@ _OBSERVED_COUNTRY = "CASE WHEN country_method = 'observed' THEN country END"
 """Country of an event as the published list counts it: imputed ones left out."""
 
 
+_RANKED = {
+    "observed_country": ("countries", "country"),
+    "device_family": ("device_families", "device_family"),
+    "event_type": ("top_events", "event_type"),
+}
+"""By column of the events, the published list that ranks its values and the key of a value in it."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """What the insights pages speak about.
@@ -351,6 +359,11 @@ def quoted(name: str) -> str:
 
 def names(scope: Scope, column: str) -> list[str]:
     """Values of a column of the events in scope, the most frequent first."""
+    published, key = _RANKED.get(column, ("", ""))
+    ranked = scope.results["lists"].get(published, [])
+    if not scope.narrowed and 0 < len(ranked) < TOP:
+        # The list holds them all; every page draws the filters and should not count the events for them.
+        return [entry[key] for entry in ranked if entry[key] is not None]
     try:
         found = rows(
             scope,

@@ -5,23 +5,11 @@ Put here: which pages it has. Keep out: the pages (``insights``) and what surrou
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from dashboards import frame
 from dashboards.frame import PageEntry
-from dashboards.insights import (
-    activity,
-    devices,
-    forecasts,
-    funnels,
-    geography,
-    hidden_states,
-    journeys,
-    next_event,
-    overview,
-    quality,
-    retention,
-    segments,
-    sessions,
-)
+from dashboards.selection import Scope
 
 
 def main() -> None:
@@ -30,29 +18,38 @@ def main() -> None:
     scope = frame.insights_scope(lake)
     if scope is None:
         return
+
+    def page(title: str, path: str, icon: str, module: str) -> PageEntry:
+        return PageEntry(title, path, f":material/{icon}:", lambda: _show(module, scope))
+
     frame.run(
         {
-            "Overview": [PageEntry("Overview", "overview", ":material/monitoring:", lambda: overview.show(scope))],
+            "Overview": [page("Overview", "overview", "monitoring", "overview")],
             "Activity": [
-                PageEntry("Activity", "activity", ":material/schedule:", lambda: activity.show(scope)),
-                PageEntry("Sessions", "sessions", ":material/timelapse:", lambda: sessions.show(scope)),
-                PageEntry("Geography", "geography", ":material/public:", lambda: geography.show(scope)),
-                PageEntry("Devices & performance", "devices", ":material/devices:", lambda: devices.show(scope)),
+                page("Activity", "activity", "schedule", "activity"),
+                page("Sessions", "sessions", "timelapse", "sessions"),
+                page("Geography", "geography", "public", "geography"),
+                page("Devices & performance", "devices", "devices", "devices"),
             ],
             "Journeys": [
-                PageEntry("Journeys", "journeys", ":material/route:", lambda: journeys.show(scope)),
-                PageEntry("Funnels", "funnels", ":material/filter_list:", lambda: funnels.show(scope)),
-                PageEntry("Retention & lifecycle", "retention", ":material/autorenew:", lambda: retention.show(scope)),
+                page("Journeys", "journeys", "route", "journeys"),
+                page("Funnels", "funnels", "filter_list", "funnels"),
+                page("Retention & lifecycle", "retention", "autorenew", "retention"),
             ],
             "Models": [
-                PageEntry("Next event", "next-event", ":material/online_prediction:", lambda: next_event.show(scope)),
-                PageEntry("Hidden states", "hidden-states", ":material/blur_on:", lambda: hidden_states.show(scope)),
-                PageEntry("Segments", "segments", ":material/group_work:", lambda: segments.show(scope)),
-                PageEntry("Forecasts", "forecasts", ":material/trending_up:", lambda: forecasts.show(scope)),
+                page("Next event", "next-event", "online_prediction", "next_event"),
+                page("Hidden states", "hidden-states", "blur_on", "hidden_states"),
+                page("Segments", "segments", "group_work", "segments"),
+                page("Forecasts", "forecasts", "trending_up", "forecasts"),
             ],
-            "Data": [PageEntry("Data quality & drift", "quality", ":material/verified:", lambda: quality.show(scope))],
+            "Data": [page("Data quality & drift", "quality", "verified", "quality")],
         }
     )
+
+
+def _show(module: str, scope: Scope) -> None:
+    """Draw a page; it is imported when it is first asked for, so that the first one need not wait for the others."""
+    import_module(f"dashboards.insights.{module}").show(scope)
 
 
 main()

@@ -314,3 +314,13 @@ def test_published_figures_lead_to_where_they_come_from(built_lake: Lake, run_ap
         page = run_app("data_processing.py", built_lake, page="origins", figure=name)
         assert not page.exception and page.selectbox(key="figure").value == name
     assert linked(country=["Germany"]) == {"lists.top_transitions"}, "counted here, so not published"
+
+
+@pytest.mark.parametrize("column", ["observed_country", "device_family", "event_type"])
+def test_names_of_a_published_list_are_those_of_the_events(
+    built_lake: Lake, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    short = selection.names(Scope(built_lake), column)
+    monkeypatch.setattr(selection, "TOP", 0)
+    assert short == selection.names(Scope(built_lake), column)
+    assert len(short) > 1
