@@ -151,8 +151,16 @@ def caption(source: str, unit: str, population: str, as_of: str, figure: str | N
     figure : str, optional
         The published figure that is shown, see `origin_link`.
     """
-    link = f" · {origin_link(figure)}" if figure else ""
-    st.caption(f"Source: {source} · {unit} · {population} · data as of {as_of}{link}")
+    said = f"Source: {source} · {unit} · {population} · data as of {as_of}"
+    if figure:
+        linked_caption(said, origin_link(figure))
+    else:
+        st.caption(said)
+
+
+def linked_caption(said: str, links: str) -> None:
+    """A caption with links at its end: Streamlit fades all of a caption of its own, which makes links too pale."""
+    st.markdown(f":small[:gray[{said} ·] {links}]")
 
 
 def population(scope: Scope, rows: str = "events") -> str:

@@ -66,7 +66,8 @@ def test_every_chart_has_a_caption_and_words(built_lake: Lake, run_app: RunApp) 
     charts = app.get("plotly_chart")
     assert len(charts) == 10
     assert all(chart.proto.alt for chart in charts)
-    sources = [caption.value for caption in app.caption if caption.value.startswith("Source: ")]
+    said = [element.value for element in (*app.caption, *app.markdown)]
+    sources = [line for line in said if re.match(r"(:small\[:gray\[)?Source: ", line)]
     assert len(sources) == 13
     assert all("data as of 29 Mar 2021" in caption for caption in sources)
 

@@ -357,9 +357,9 @@ def _lineage(lake: Lake, results: dict[str, Any], source: str) -> None:
         },
         alt="Table of the tables that the figure is made from, with rows and time of writing.",
     )
-    st.caption(
-        f"Source: the lake's files · from the figure's own table down to the events · runs and their ids: "
-        f"{text.listed([components.asset_link(asset) for asset in dict.fromkeys(table.asset for table in tables)])}"
+    components.linked_caption(
+        "Source: the lake's files · from the figure's own table down to the events · runs and their ids",
+        text.listed([components.asset_link(asset) for asset in dict.fromkeys(table.asset for table in tables)]),
     )
     _files(manifests)
 
