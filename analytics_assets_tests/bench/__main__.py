@@ -19,12 +19,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from analytics_assets_tests.bench import analysis, forecasts, ingestion, models
+from analytics_assets_tests.bench import analysis, dashboards, forecasts, ingestion, models
 
 RUNS = 3
 """Runs of each stage; the median is printed."""
 
-TABLES = ("location", "ingestion", "analysis", "models", "forecasts", "stages")
+TABLES = ("location", "ingestion", "analysis", "models", "forecasts", "dashboards", "stages")
 LOADS = 7
 """Loads of the code location: they take seconds, and their ratio is what counts."""
 
@@ -56,8 +56,13 @@ def measure(module: str, *arguments: str, folder: Path) -> tuple[float, float]:
 @click.option("--events", default=100_000, show_default=True, help="Generated events of one year for the stages.")
 @click.option("--ingest-events", default=200_000, show_default=True, help="Events for the comparison of ingestion.")
 @click.option("--only", type=click.Choice(TABLES), help="Only one of the tables.")
-def main(events: int, ingest_events: int, only: str | None) -> None:
-    """Measure the code location, ingestion beside other ways, analysis, models, forecasts and stages."""
+@click.option(
+    "--lake",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="Materialized lake for the dashboards; else one is made.",
+)
+def main(events: int, ingest_events: int, only: str | None, lake: Path | None) -> None:
+    """Measure the code location, ingestion beside other ways, analysis, models, forecasts, dashboards and stages."""
     console = Console()
     if only in (None, "location"):
         measure_location(console)
@@ -69,6 +74,8 @@ def main(events: int, ingest_events: int, only: str | None) -> None:
         measure_models(console)
     if only in (None, "forecasts"):
         measure_forecasts(console)
+    if only in (None, "dashboards"):
+        measure_dashboards(console, lake)
     if only in (None, "stages"):
         measure_stages(console, events)
 
@@ -218,6 +225,38 @@ def measure_forecasts(console: Console) -> None:
         shown = (row["relative_mae"], truth, row["coverage95"])
         errors.add_row(row["metric"], row["model"], *("" if value is None else f"{value:.3f}" for value in shown))
     console.print(errors)
+
+
+def measure_dashboards(console: Console, lake: Path | None) -> None:
+    """Print how long each page of both apps lets people wait; a lake of the larger size is made when none is given."""
+    with tempfile.TemporaryDirectory() as place:
+        if lake is None:
+            lake = Path(place)
+            # A comparison of models with baselines may fail on any data: the exit code is not about speed.
+            subprocess.run(
+                [sys.executable, "-m", "analytics_assets.cli.main", "demo", "--events", str(analysis.LARGE)],
+                stdout=subprocess.DEVNULL,
+                check=False,
+                env={**os.environ, "ANALYTICS_DATA_DIR": str(lake), "ANALYTICS_FIRST_YEAR": "2024"},
+            )
+        for script in dashboards.SCRIPTS:
+            app = in_a_process("dashboards", script, str(lake), folder=lake)
+            table = Table(title=f"{script}: {app['events']:,} events, {os.cpu_count()} cores; seconds of server time")
+            for heading in ("page", "first view", "warm page", "slowest filter", "own funnel"):
+                table.add_column(heading, justify="left" if heading == "page" else "right")
+            for page, seconds in app["pages"].items():
+                filtered = max((value for name, value in seconds.items() if name.startswith("filter")), default=None)
+                cells = (seconds["first view"], seconds["warm page"], filtered, seconds.get("own funnel"))
+                table.add_row(page or "(first page)", *("" if cell is None else f"{cell:.2f}" for cell in cells))
+            table.add_section()
+            targets = dashboards.TARGETS
+            table.add_row("target", "", *(f"{targets[name]:.1f}" for name in ("warm page", "filter", "filter")))
+            console.print(table)
+            console.print(
+                f"first content {app['first content']:.2f} s (target {targets['first content']:.1f}), "
+                f"peak {app['peak_mb']:,.0f} MB (target {dashboards.TARGET_MB})",
+                highlight=False,
+            )
 
 
 def measure_stages(console: Console, events: int) -> None:
