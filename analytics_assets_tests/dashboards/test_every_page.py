@@ -25,9 +25,10 @@ from selenium.webdriver.common.by import By
 
 from analytics_assets.core.lake import DATA_DIR_VARIABLE, Lake
 from analytics_assets_tests.browser import chromium, visible_text, wait_for
+from analytics_assets_tests.core.results_reference import Row, accepted_rows, metrics, visits_of
 from analytics_assets_tests.dashboards import accessibility
 from analytics_assets_tests.dashboards.conftest import SCRIPTS
-from dashboards import selection
+from dashboards import selection, text
 from dashboards.selection import Scope
 
 APPS = ("visualize_analysis.py", "data_processing.py")
@@ -58,6 +59,13 @@ return {
     overflow: Math.max(document.documentElement.scrollWidth - innerWidth, main.scrollWidth - main.clientWidth),
     elsewhere,
 }
+"""
+
+_TILES = """
+return [...document.querySelectorAll('[data-testid=stMetric]')].map(tile => [
+    tile.querySelector('[data-testid=stMetricLabel] p').innerText,
+    tile.querySelector('[data-testid=stMetricValue]').innerText.trim(),
+])
 """
 
 _LENGTH = "return document.querySelector('[data-testid=stMain]').scrollHeight"
@@ -203,6 +211,33 @@ def test_every_page_is_whole_in_every_look(served: Served, page: Chrome, script:
             if wrong:
                 found[f"{address} {name}"] = wrong
     assert not found
+
+
+def key_figures(page: Chrome, url: str) -> dict[str, str]:
+    """Label and value of each tile."""
+    page.get(url)
+    wait_for(lambda: is_done(page), f"{url} to be drawn", DRAWN_SECONDS)
+    return dict(page.execute_script(_TILES))
+
+
+def test_key_figures_are_those_of_the_files(served: Served, page: Chrome, built_lake: Lake) -> None:
+    resize(page, WIDE)
+    rows = accepted_rows(built_lake, built_lake.ingested_years())
+
+    def counted_in_files(rows: list[Row]) -> dict[str, str]:
+        found = metrics(rows, visits_of(rows), "all")
+        numbers = {name: f"{found[name.lower()]:,}" for name in ("Events", "Users", "Sessions")}
+        return {**numbers, "Average session, over sessions": text.duration(found["session_seconds_mean"])}
+
+    assert key_figures(page, served.full[APPS[0]]) == counted_in_files(rows)
+    narrowed = [row for row in rows if row.observed("country") == "Germany" and row.time.year == 2021]
+    assert 0 < len(narrowed) < len(rows)
+    assert key_figures(page, f"{served.full[APPS[0]]}/?country=Germany&years=2021") == counted_in_files(narrowed)
+
+    delivered = key_figures(page, served.full[APPS[1]])
+    assert delivered["Loaded"] == f"{len(rows):,}"
+    in_quarantine = sum(len(path.read_bytes().splitlines()) for path in built_lake.root.glob("quarantine/*/*.ndjson"))
+    assert delivered["In quarantine"] == f"{in_quarantine:,}"
 
 
 def test_the_scan_of_every_visit_finds_a_barrier(served: Served, page: Chrome) -> None:
