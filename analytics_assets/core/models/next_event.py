@@ -100,9 +100,14 @@ def prepare_task(
     cut: datetime | None = None,
     seed: int = 7,
     min_train_events: int = MIN_TRAIN_EVENTS,
+    raw: Sequences | None = None,
 ) -> Task:
-    """Load the sessions of people, divide them and encode them; arguments as `load_sequences` and `split_sessions`."""
-    raw = load_sequences(engine, clean, stream="raw", people_only=True)
+    """Load the sessions of people, divide them and encode them; arguments as `load_sequences` and `split_sessions`.
+
+    `raw` are the sessions of people in the raw stream where they are loaded already: every stream is divided by them.
+    """
+    if raw is None:
+        raw = load_sequences(engine, clean, stream="raw", people_only=True)
     found = split_sessions(
         raw, protocol=protocol, train_share=train_share, validation_share=validation_share, cut=cut, seed=seed
     )
