@@ -26,7 +26,8 @@ from dashboards import shapes
 Result = TypeVar("Result")
 
 LONGEST_ROW = 33_554_432
-"""Bytes of a row of a chunk at most: twice the longest record, because CSV doubles quotes."""
+"""Bytes of a row of a chunk at most: twice the longest record, because CSV doubles quotes. Also the size of DuckDB's
+buffers, which are sixteen times the longest row unless told: a page took 500 MB."""
 
 _ENGINE = {
     "memory_limit": "1GB",
@@ -170,7 +171,8 @@ class Table:
         columns = ", ".join(f"'{name}': 'VARCHAR'" for name in EVENT_CHUNKS.column_names)
         return (
             f"read_csv([{names}], header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
-            f"nullstr = '{NULL_MARK}', columns = {{{columns}}}, max_line_size = {LONGEST_ROW})"
+            f"nullstr = '{NULL_MARK}', columns = {{{columns}}}, max_line_size = {LONGEST_ROW}, "
+            f"buffer_size = {LONGEST_ROW})"
         )
 
 
