@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 LONGEST_ROW = 33_554_432
 """Bytes of a row of a chunk at most: twice the longest record, because CSV doubles quotes. Also the size of DuckDB's
-buffers, which are sixteen times the longest row unless told: a page took 500 MB."""
+buffers, whose own choice for rows as long took 170 MB more."""
 
 _ENGINE = {
     "memory_limit": "1GB",

@@ -74,7 +74,7 @@ class NextEventConfig(dg.Config):
 
     @property
     def task_settings(self) -> dict[str, Any]:
-        """Arguments of ``next_event.prepare_task``."""
+        """Arguments of ``next_event.prepare_tasks``."""
         return {
             "protocol": self.protocol,
             "train_share": self.train_share,
@@ -127,8 +127,7 @@ def materialize_model(
     """
     from analytics_assets.core.features.engine import open_engine
     from analytics_assets.core.models.inputs import input_years, provenance
-    from analytics_assets.core.models.next_event import prepare_task
-    from analytics_assets.core.models.sequences import load_sequences
+    from analytics_assets.core.models.next_event import prepare_tasks
     from analytics_assets.core.models.training import PREDICTIONS, measured, train, write_figures, write_model
 
     folder, started = lake.model(name), time.perf_counter()
@@ -142,9 +141,8 @@ def materialize_model(
         costs: dict[str, Any] = {}
         drawn: dict[str, Mapping[str, bytes]] = {}
         with open_engine(lake.staging() / "duckdb") as engine:
-            raw = load_sequences(engine, files, stream="raw", people_only=True)
-            for stream in cast("list[Stream]", config.streams):
-                task = prepare_task(engine, files, stream=stream, raw=raw, **config.task_settings)
+            for task in prepare_tasks(engine, files, cast("list[Stream]", config.streams), **config.task_settings):
+                stream = task.stream
                 context.log.info(
                     f"{stream}: {len(task.train.codes):,} training events of {task.train.sessions:,} sessions, "
                     f"{len(task.vocabulary.names) - 1} event types, {len(task.test.positions):,} test positions"

@@ -6,7 +6,6 @@ Put here: the order of runs and what a person sees. Keep out: what assets do.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import threading
 import time
@@ -39,13 +38,6 @@ BASELINE_CHECKS = "beats_"
 """Beginning of the names of checks that compare a model with a baseline."""
 
 DEMO_TAG = "analytics/demo"
-
-SMALL_EXPORTS = 512 * 1024**2
-"""Exports of up to this many bytes take Spark a few minutes, which is too short for thorough compiling to pay."""
-
-SMALL_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Options of Spark's Java process for small exports: two small years took 147 s of CPU time instead of 218 s."""
-
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run configuration that leaves the terminal to the progress display; the event log still holds everything."""
 
@@ -136,8 +128,6 @@ def run_demo(lake: Lake, events: int) -> int:
 
         generate_sample(lake, SampleConfig(events=events))
         bucket.push_exports(lake)
-    if sum(path.stat().st_size for path in lake.raw().rglob("*") if path.is_file()) <= SMALL_EXPORTS:
-        os.environ.setdefault("ANALYTICS_SPARK_JAVA_OPTIONS", SMALL_JAVA_OPTIONS)
     outcome = materialize(lake, lake.raw_years())
     _print_summary(lake, outcome, time.monotonic() - started)
     return 0 if outcome.success else 1

@@ -145,7 +145,7 @@ def visitor(port: int) -> Iterator[Visitor]:
 
 
 def measure(script: str, folder: Path) -> dict[str, Any]:
-    """Seconds of each page: first view, views after it, and under each filter, first and again; peak memory in MB."""
+    """Seconds of each page: first view, views after it, and the first under each filter; peak memory in MB."""
     pages: dict[str, dict[str, float]] = {}
     with served(script, folder) as (port, pid):
         with visitor(port) as first:

@@ -90,29 +90,43 @@ class Task:
 
 
 def prepare_task(
+    engine: duckdb.DuckDBPyConnection, clean: Sequence[Path], *, stream: Stream = "intent", **settings: Any
+) -> Task:
+    """The one task of `prepare_tasks` for `stream`."""
+    [task] = prepare_tasks(engine, clean, [stream], **settings)
+    return task
+
+
+def prepare_tasks(
     engine: duckdb.DuckDBPyConnection,
     clean: Sequence[Path],
+    streams: Sequence[Stream],
     *,
-    stream: Stream = "intent",
     protocol: splitting.Protocol = "time",
     train_share: float = splitting.TRAIN_SHARE,
     validation_share: float = splitting.VALIDATION_SHARE,
     cut: datetime | None = None,
     seed: int = 7,
     min_train_events: int = MIN_TRAIN_EVENTS,
-    raw: Sequences | None = None,
-) -> Task:
+) -> list[Task]:
     """Load the sessions of people, divide them and encode them; arguments as `load_sequences` and `split_sessions`.
 
-    `raw` are the sessions of people in the raw stream where they are loaded already: every stream is divided by them.
+    The sessions of the raw stream, by which every stream is divided, are loaded once and not kept.
     """
-    if raw is None:
-        raw = load_sequences(engine, clean, stream="raw", people_only=True)
+    raw = load_sequences(engine, clean, stream="raw", people_only=True)
     found = split_sessions(
         raw, protocol=protocol, train_share=train_share, validation_share=validation_share, cut=cut, seed=seed
     )
-    chosen = raw if stream == "raw" else load_sequences(engine, clean, stream=stream, people_only=True)
-    return divided(raw, chosen, found, stream, min_train_events)
+    return [
+        divided(
+            raw,
+            raw if stream == "raw" else load_sequences(engine, clean, stream=stream, people_only=True),
+            found,
+            stream,
+            min_train_events,
+        )
+        for stream in streams
+    ]
 
 
 def divided(raw: Sequences, chosen: Sequences, found: Split, stream: Stream, min_train_events: int) -> Task:
