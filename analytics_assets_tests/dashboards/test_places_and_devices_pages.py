@@ -147,20 +147,21 @@ def test_the_limit_of_clocks_is_the_pipelines() -> None:
 def test_latency_equals_the_events(rich: Lake, run_page: RunApp) -> None:
     events = rich_lake.events(rich)
     right = events[events["latency_ms"].abs() <= 60_000]
-    [overall] = devices_figures.latency(Scope(rich), "upload")
+    found = devices_figures.Latencies.of(Scope(rich))
+    overall = found.upload
     assert (overall.events, overall.left_out) == (len(right), len(events) - len(right))
     assert overall.left_out > 0
     assert (overall.median, overall.p95, overall.p99) == pytest.approx(
         tuple(right["latency_ms"].quantile([0.5, 0.95, 0.99]))
     )
-    by_hour = devices_figures.latency(Scope(rich), "upload", "lpad(hour(time)::VARCHAR, 2, '0')", 24)
     expected = right.groupby(right["time"].dt.strftime("%H"))["latency_ms"].median().to_dict()
-    assert {row.name: row.median for row in by_hour if row.events} == pytest.approx(expected)
+    assert {row.name: row.median for row in found.by_hour if row.events} == pytest.approx(expected)
     observed = right["country"].where(right["country_method"] == "observed")
-    by_country = devices_figures.latency(Scope(rich), "upload", "observed_country", 12)
-    assert {row.name: row.p95 for row in by_country if row.name} == pytest.approx(
+    assert {row.name: row.p95 for row in found.by_country if row.name} == pytest.approx(
         right.groupby(observed)["latency_ms"].quantile(0.95).to_dict()
     )
+    assert found.processing.events == int(events["processing_ms"].notna().sum())
+    assert found.processing.p95 == pytest.approx(events["processing_ms"].quantile(0.95))
     app = run_page("devices", rich)
     assert tiles(app)["Median upload latency"] == f"{overall.median:,.0f} ms"
     assert list(table(app, "Latency")["Events"]) == [overall.events, int(events["processing_ms"].notna().sum())]

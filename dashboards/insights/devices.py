@@ -15,7 +15,7 @@ from dashboards.charts import base, latency
 from dashboards.charts import devices as charts
 from dashboards.components import Tile
 from dashboards.insights import devices_figures
-from dashboards.insights.devices_figures import Devices, Latency
+from dashboards.insights.devices_figures import Devices, Latencies, Latency
 from dashboards.selection import Ranking, Scope
 
 LISTED = 8
@@ -54,13 +54,12 @@ def show(scope: Scope) -> None:
         st.markdown("There are no events in this selection.")
         return
     rankings = {name: devices.ranking(name, LISTED) for name, _, _ in _QUESTIONS}
-    [upload] = devices_figures.latency(scope, "upload")
-    [processing] = devices_figures.latency(scope, "processing")
-    st.markdown(_answer(rankings, events, upload))
-    _tiles(scope, rankings, events, upload)
+    latencies = devices_figures.Latencies.of(scope)
+    st.markdown(_answer(rankings, events, latencies.upload))
+    _tiles(scope, rankings, events, latencies.upload)
     _rankings(scope, rankings, events)
     _by_country(scope, devices)
-    _latency(scope, upload, processing)
+    _latency(scope, latencies)
 
 
 def _leader(rows: Ranking, events: int) -> tuple[str, str]:
@@ -171,14 +170,15 @@ def _by_country(scope: Scope, devices: Devices) -> None:
     )
 
 
-def _latency(scope: Scope, upload: Latency, processing: Latency) -> None:
+def _latency(scope: Scope, latencies: Latencies) -> None:
     st.subheader("How long are events on the way?")
     st.markdown(
         "**Upload** is from sending by the device to receipt by the server, without devices whose clock is more than a "
         "minute off; **processing** is from receipt to the end of the vendor's processing."
     )
     rows = [
-        {"Latency": name, **_latency_row(found)} for name, found in (("Upload", upload), ("Processing", processing))
+        {"Latency": "Upload", **_latency_row(latencies.upload)},
+        {"Latency": "Processing", **_latency_row(latencies.processing)},
     ]
     st.dataframe(
         rows, hide_index=True, width="stretch", column_config=_LATENCY_COLUMNS, alt="Table of latency percentiles."
@@ -187,8 +187,7 @@ def _latency(scope: Scope, upload: Latency, processing: Latency) -> None:
     components.export(rows, "Latency", scope, source="clean_events")
 
     st.subheader("Where is the upload slow?")
-    found = devices_figures.latency(scope, "upload", "observed_country", LATENCY_COUNTRIES)
-    shown = [entry for entry in found if entry.events]
+    shown = [entry for entry in latencies.by_country[:LATENCY_COUNTRIES] if entry.events]
     figure = latency.percentile_dots(_percentiles(shown), title="Upload latency by country", few=FEW_EVENTS)
     _latency_chart(
         scope, figure, shown, "Country",
@@ -197,8 +196,7 @@ def _latency(scope: Scope, upload: Latency, processing: Latency) -> None:
     )  # fmt: skip
 
     st.subheader("When is the upload slow?")
-    found = devices_figures.latency(scope, "upload", "lpad(hour(time)::VARCHAR, 2, '0')", 24)
-    shown = sorted((entry for entry in found if entry.events and entry.name), key=lambda entry: entry.name or "")
+    shown = [entry for entry in latencies.by_hour if entry.events]
     figure = latency.percentiles_by_hour(_percentiles(shown), title="Upload latency by hour")
     _latency_chart(scope, figure, shown, "Hour (UTC)", "by UTC hour of the event")
 

@@ -5,7 +5,9 @@ Put here: counts by device and percentiles of latency. Keep out: wording and dra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dashboards import selection
 from dashboards.selection import Ranking, Scope
@@ -75,7 +77,7 @@ class Devices:
         counted: dict[str | None, int] = {}
         for row in self._rows:
             counted[row[place]] = counted.get(row[place], 0) + row[0]
-        return _largest(counted)[:limit]
+        return selection.largest(counted)[:limit]
 
     def families_by_country(
         self, countries: int, families: int
@@ -94,7 +96,7 @@ class Devices:
             own = counted.setdefault(country, {})
             own[family] = own.get(family, 0) + number
         totals = {country: sum(own.values()) for country, own in counted.items()}
-        rows = [country for country, _ in _largest(totals)[:countries]]
+        rows = [country for country, _ in selection.largest(totals)[:countries]]
         every = self.ranking("device_family", len(self._rows))
         columns = [family for family, _ in every[:families]]
         values = [[counted[row].get(family, 0) for family in columns] for row in rows]
@@ -104,32 +106,56 @@ class Devices:
         return rows, columns, values
 
 
-def _largest(counted: dict[str | None, int]) -> Ranking:
-    return sorted(counted.items(), key=lambda row: (-row[1], row[0] is None, row[0] or ""))
-
-
-def latency(scope: Scope, measure: str, group: str = "NULL", limit: int = 1) -> list[Latency]:
-    """One of the `MEASURES` by group, those with most events first.
+@dataclass(frozen=True)
+class Latencies:
+    """Both latencies of the events in scope, the upload also by country and by hour.
 
     Parameters
     ----------
-    scope : Scope
-        The filters.
-    measure : str
-        Name in `MEASURES`.
-    group : str
-        SQL of a text over ``{events}``; one group without.
-    limit : int
-        Most groups.
+    upload, processing : Latency
+        Of all events in scope.
+    by_country : list of Latency
+        Upload by country as observed, those with most events that count first.
+    by_hour : list of Latency
+        Upload by UTC hour of the event, "00" to "23", in this order.
     """
-    return [
-        Latency(name, number, left_out, mean, *(quantiles or (None, None, None)))
-        for name, number, left_out, mean, quantiles in selection.rows(
+
+    upload: Latency
+    processing: Latency
+    by_country: list[Latency]
+    by_hour: list[Latency]
+
+    @classmethod
+    def of(cls, scope: Scope) -> Latencies:
+        """Counted in one pass over the upload, and one over the processing."""
+        rows = selection.rows(
             scope,
             f"""
-            SELECT name, count(value), count(*) - count(value), avg(value), quantile_cont(value, [0.5, 0.95, 0.99])
-            FROM (SELECT {group} AS name, {MEASURES[measure]} AS value FROM {{events}})
-            GROUP BY name ORDER BY count(value) DESC, name NULLS LAST LIMIT {limit}
+            SELECT grouping(country) = 0, grouping(hour) = 0, coalesce(country, hour), {_STATISTICS}
+            FROM (
+                SELECT observed_country AS country, lpad(hour(time)::VARCHAR, 2, '0') AS hour,
+                    {MEASURES["upload"]} AS value
+                FROM {{events}}
+            ) GROUP BY GROUPING SETS ((), (country), (hour))
             """,
         )
-    ]
+        [processing] = selection.rows(
+            scope, f"SELECT NULL, {_STATISTICS} FROM (SELECT {MEASURES['processing']} AS value FROM {{events}})"
+        )
+        [upload] = [_latency(row) for by_country, by_hour, *row in rows if not by_country and not by_hour]
+        by_country = [_latency(row) for is_country, _, *row in rows if is_country]
+        by_hour = [_latency(row) for _, is_hour, *row in rows if is_hour and row[0] is not None]
+        return cls(
+            upload,
+            _latency(processing),
+            sorted(by_country, key=lambda found: (-found.events, found.name is None, found.name or "")),
+            sorted(by_hour, key=lambda found: found.name or ""),
+        )
+
+
+_STATISTICS = "count(value), count(*) - count(value), avg(value), quantile_cont(value, [0.5, 0.95, 0.99])"
+
+
+def _latency(row: Sequence[Any]) -> Latency:
+    name, number, left_out, mean, quantiles = row
+    return Latency(name, number, left_out, mean, *(quantiles or (None, None, None)))
