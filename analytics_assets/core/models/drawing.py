@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -47,3 +50,12 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    """The figure as red, green, blue and opacity, shape (height, width, 4)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    drawn = FigureCanvasAgg(figure)
+    drawn.draw()  # type: ignore[no-untyped-call]  # matplotlib leaves both without types
+    return np.asarray(drawn.buffer_rgba())  # type: ignore[no-untyped-call]

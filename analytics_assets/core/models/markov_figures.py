@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analytics_assets.core.models.drawing import MAX_LABEL, PALETTE, canvas, label, png
+from analytics_assets.core.models.drawing import MAX_LABEL, PALETTE, canvas, label, pixels
 from analytics_assets.core.models.markov_states import EXIT, START
 from analytics_assets.core.models.sequences import OTHER
 
@@ -81,7 +81,7 @@ def _small_png(figure: Figure) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    picture = Image.open(io.BytesIO(png(figure))).convert("RGB")
+    picture = Image.fromarray(pixels(figure)).convert("RGB")
     picture.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
         buffer, format="png", optimize=True
     )

@@ -320,13 +320,16 @@ def stationarity(
     cells, cell = np.unique(moves.cells, return_inverse=True)
     row = cells // moves.states
     pooled = np.bincount(cell)
+    # A session goes to one period as a whole: its equal moves are counted once, not for each shuffle.
+    joint, times = np.unique(moves.session * len(cells) + cell, return_counts=True)
+    joint_session, joint_cell = np.divmod(joint, len(cells))
     pooled_rows = np.bincount(row, weights=pooled, minlength=moves.states)
     shares = pooled / pooled_rows[row]
 
     def measure(labels: Ints) -> tuple[float, Floats]:
         """Likelihood (up to what does not depend on the labels), and distance of each period."""
-        counts = np.bincount(labels[moves.session] * len(cells) + cell, minlength=periods * len(cells))
-        counts = counts.reshape(periods, len(cells)).astype(np.float64)
+        place = labels[joint_session] * len(cells) + joint_cell
+        counts = np.bincount(place, weights=times, minlength=periods * len(cells)).reshape(periods, len(cells))
         by_row = np.stack([np.bincount(row, weights=line, minlength=moves.states) for line in counts])
         likelihood = float(xlogy(counts, counts).sum() - xlogy(by_row, by_row).sum())
         return likelihood, np.abs(counts - by_row[:, row] * shares).sum(axis=1) / 2 / counts.sum(axis=1)

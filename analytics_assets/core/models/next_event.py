@@ -21,9 +21,9 @@ from analytics_assets.core.models.sequences import (
     MIN_TRAIN_EVENTS,
     Ints,
     Sequences,
+    SessionEvents,
     Stream,
     Vocabulary,
-    load_sequences,
 )
 from analytics_assets.core.models.split import Split, sessions_in, split_sessions
 
@@ -109,18 +109,19 @@ def prepare_tasks(
     seed: int = 7,
     min_train_events: int = MIN_TRAIN_EVENTS,
 ) -> list[Task]:
-    """Load the sessions of people, divide them and encode them; arguments as `load_sequences` and `split_sessions`.
+    """Load the sessions of people, divide them and encode them; arguments as `SessionEvents` and `split_sessions`.
 
-    The sessions of the raw stream, by which every stream is divided, are loaded once and not kept.
+    The sessions of the raw stream, by which every stream is divided, are not kept.
     """
-    raw = load_sequences(engine, clean, stream="raw", people_only=True)
+    events = SessionEvents.load(engine, clean, people_only=True, screens="screen" in streams)
+    raw = events.sequences("raw")
     found = split_sessions(
         raw, protocol=protocol, train_share=train_share, validation_share=validation_share, cut=cut, seed=seed
     )
     return [
         divided(
             raw,
-            raw if stream == "raw" else load_sequences(engine, clean, stream=stream, people_only=True),
+            raw if stream == "raw" else events.sequences(stream),
             found,
             stream,
             min_train_events,

@@ -187,92 +187,124 @@ class Vocabulary:
         return np.array([place.get(name, self.other) for name in names], dtype=np.int32)
 
 
-def load_sequences(
-    engine: duckdb.DuckDBPyConnection,
-    clean: Sequence[Path],
-    *,
-    stream: Stream = "raw",
-    people_only: bool = False,
-    keep_runs: bool = False,
-) -> Sequences:
-    """Load every session of the given clean_events files; a session that crosses years is one.
+@dataclass(frozen=True)
+class SessionEvents:
+    """Events of sessions as they lie in the files, from which every stream is made.
 
     Parameters
     ----------
-    engine : duckdb.DuckDBPyConnection
-        See ``engine.open_engine``.
-    clean : sequence of Path
-        Files of ``clean_events``.
-    stream : {"intent", "raw", "screen"}
-        ``raw``: every event. ``intent``: without noise, runs of one event as its first one. ``screen``: screens of the
-        same, runs as the first one. Where no event of the files is noise, nothing is taken out: ``intent`` is ``raw``
-        and ``screen`` keeps its runs.
-    people_only : bool
-        Whether machines and nobody in particular (see ``actors``) are left out.
-    keep_runs : bool
-        Whether runs of one event stay as long as they are.
-
-    Returns
-    -------
-    Sequences
-        Sessions that have an event in the stream.
+    rows : pyarrow.Table
+        Events in the order of their session's key, then as inside sessions.
+    opening : pyarrow.Table
+        First event of each session, in the order of sessions.
+    first, lengths : int64 array, shape (sessions,)
+        Place of each session's first event in `rows`, and its number of events; in the order of sessions.
+    has_noise : bool
+        Whether any event of the files is noise.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
 
-    source = parquet(clean)
-    ((has_noise,),) = engine.sql(f"SELECT coalesce(bool_or(is_noise), false) FROM {source}").fetchall()
-    name = "coalesce(screen, event_type)" if stream == "screen" else "event_type"
-    reduced = stream != "raw" and has_noise
-    people = f"AND actor_class IN ({', '.join(literal(name) for name in PEOPLE_CLASSES)})" if people_only else ""
-    # One sort in the database: windows over sessions took half as long again for 1.85 million events.
-    rows = engine.sql(
-        f"""
-        SELECT session_key, uuid, {name} AS event_type, epoch_us(time) AS time, session_id, is_noise, actor,
-            device_family AS device
-        FROM {source} WHERE session_key IS NOT NULL {people}
-        ORDER BY session_key, {SESSION_ORDER}
+    rows: pa.Table
+    opening: pa.Table
+    first: Ints
+    lengths: Ints
+    has_noise: bool
+
+    @classmethod
+    def load(
+        cls,
+        engine: duckdb.DuckDBPyConnection,
+        clean: Sequence[Path],
+        *,
+        people_only: bool = False,
+        screens: bool = True,
+    ) -> SessionEvents:
+        """Load every session of the given clean_events files; a session that crosses years is one.
+
+        Parameters
+        ----------
+        engine : duckdb.DuckDBPyConnection
+            See ``engine.open_engine``.
+        clean : sequence of Path
+            Files of ``clean_events``.
+        people_only : bool
+            Whether machines and nobody in particular (see ``actors``) are left out.
+        screens : bool
+            Whether screens are loaded, which only their stream needs.
         """
-    ).to_arrow_table()
-    rows = rows.combine_chunks()
-    times = rows["time"].to_numpy()
-    keys, _ = _encoded(rows["session_key"])
-    first = np.flatnonzero(np.diff(keys, prepend=-1))
-    lengths = np.diff(first, append=len(keys))
-    opening = rows.take(pa.array(first)).append_column("start", pa.array(times[first]))
-    by_start = [(column, "ascending") for column in ("start", "actor", "session_id", "session_key")]
-    order = pc.sort_indices(opening, sort_keys=by_start).to_numpy().astype(np.int64)
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-    session = np.repeat(np.arange(len(order)), lengths[order])
-    events = np.repeat(first[order] - (np.cumsum(lengths[order]) - lengths[order]), lengths[order])
-    events += np.arange(len(events))
-    if reduced:
-        meant = ~rows["is_noise"].to_numpy()[events]
-        session, events = session[meant], events[meant]
-    codes, vocabulary = _encoded(rows["event_type"].take(pa.array(events)))
-    opens = np.diff(session, prepend=-1) != 0
-    repeats = (np.diff(codes, prepend=-1) == 0) & ~opens
-    if reduced and not keep_runs:
-        session, events, codes, opens = session[~repeats], events[~repeats], codes[~repeats], opens[~repeats]
-        repeats = np.zeros(len(codes), dtype=bool)
-    present = order[session[opens]]
-    actors, actor_names = _encoded(opening["actor"].take(pa.array(present)).fill_null(""))
-    devices, device_names = _encoded(opening["device"].take(pa.array(present)).fill_null(""))
-    return Sequences(
-        codes=codes,
-        offsets=np.append(np.flatnonzero(opens), len(codes)).astype(np.int64),
-        vocabulary=vocabulary,
-        repeats=repeats,
-        times=times[events],
-        starts=times[first[present]],
-        ends=times[first[present] + lengths[present] - 1],
-        actors=actors,
-        devices=devices,
-        actor_names=actor_names,
-        device_names=device_names,
-        uuids=_whole(rows["uuid"].take(pa.array(events))),
-        session_keys=_whole(opening["session_key"].take(pa.array(present))),
-    )
+        source = parquet(clean)
+        ((has_noise,),) = engine.sql(f"SELECT coalesce(bool_or(is_noise), false) FROM {source}").fetchall()
+        people = f"AND actor_class IN ({', '.join(literal(name) for name in PEOPLE_CLASSES)})" if people_only else ""
+        # One sort in the database: windows over sessions took half as long again for 1.85 million events.
+        found = engine.sql(
+            f"""
+            SELECT session_key, uuid, event_type, epoch_us(time) AS time, session_id, is_noise, actor,
+                device_family AS device{", coalesce(screen, event_type) AS screen" if screens else ""}
+            FROM {source} WHERE session_key IS NOT NULL {people}
+            ORDER BY session_key, {SESSION_ORDER}
+            """
+        ).to_arrow_table()
+        rows = found.combine_chunks()
+        keys, _ = _encoded(rows["session_key"])
+        first = np.flatnonzero(np.diff(keys, prepend=-1))
+        lengths = np.diff(first, append=len(keys))
+        opening = rows.select(["session_key", "session_id", "actor", "device"]).take(pa.array(first))
+        opening = opening.append_column("start", pa.array(rows["time"].to_numpy()[first]))
+        by_start = [(column, "ascending") for column in ("start", "actor", "session_id", "session_key")]
+        order = pc.sort_indices(opening, sort_keys=by_start).to_numpy().astype(np.int64)
+        kept = ["uuid", "event_type", "time", "is_noise", *(["screen"] if screens else [])]
+        return cls(rows.select(kept), opening.take(pa.array(order)), first[order], lengths[order], bool(has_noise))
+
+    def sequences(self, stream: Stream = "raw", *, keep_runs: bool = False) -> Sequences:
+        """Sessions that have an event in a stream.
+
+        Parameters
+        ----------
+        stream : {"intent", "raw", "screen"}
+            ``raw``: every event. ``intent``: without noise, runs of one event as its first one. ``screen``: screens of
+            the same, runs as the first one. Where no event of the files is noise, nothing is taken out: ``intent`` is
+            ``raw`` and ``screen`` keeps its runs.
+        keep_runs : bool
+            Whether runs of one event stay as long as they are.
+        """
+        import pyarrow as pa
+
+        reduced = stream != "raw" and self.has_noise
+        times = self.rows["time"].to_numpy()
+        session = np.repeat(np.arange(len(self.first)), self.lengths)
+        events = np.repeat(self.first - (np.cumsum(self.lengths) - self.lengths), self.lengths)
+        events += np.arange(len(events))
+        if reduced:
+            meant = ~self.rows["is_noise"].to_numpy()[events]
+            session, events = session[meant], events[meant]
+        names = self.rows["screen" if stream == "screen" else "event_type"]
+        codes, vocabulary = _encoded(names.take(pa.array(events)))
+        opens = np.diff(session, prepend=-1) != 0
+        repeats = (np.diff(codes, prepend=-1) == 0) & ~opens
+        if reduced and not keep_runs:
+            session, events, codes, opens = session[~repeats], events[~repeats], codes[~repeats], opens[~repeats]
+            repeats = np.zeros(len(codes), dtype=bool)
+        present = session[opens]
+        opening = self.opening.take(pa.array(present))
+        actors, actor_names = _encoded(opening["actor"].fill_null(""))
+        devices, device_names = _encoded(opening["device"].fill_null(""))
+        return Sequences(
+            codes=codes,
+            offsets=np.append(np.flatnonzero(opens), len(codes)).astype(np.int64),
+            vocabulary=vocabulary,
+            repeats=repeats,
+            times=times[events],
+            starts=times[self.first[present]],
+            ends=times[self.first[present] + self.lengths[present] - 1],
+            actors=actors,
+            devices=devices,
+            actor_names=actor_names,
+            device_names=device_names,
+            uuids=_whole(self.rows["uuid"].take(pa.array(events))),
+            session_keys=_whole(opening["session_key"]),
+        )
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

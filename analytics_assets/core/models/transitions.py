@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics_assets.core.files import write_table
-from analytics_assets.core.models.sequences import Sequences, load_sequences
+from analytics_assets.core.models.sequences import Sequences, SessionEvents
 from analytics_assets.core.models.split import TRAIN_SHARE
 from analytics_assets.schemas import MARKOV_PREDICTIONS, MARKOV_TRANSITIONS
 
@@ -217,7 +217,7 @@ def reference(
     engine: duckdb.DuckDBPyConnection, clean: Sequence[Path], share: float
 ) -> tuple[TransitionCounts, dict[str, Any], pa.Table]:
     """Counts of the first `share` of all sessions and how they do on the others; returns as `fit` and `evaluate`."""
-    sequences = load_sequences(engine, clean)
+    sequences = SessionEvents.load(engine, clean, screens=False).sequences()
     train = train_sessions_of(sequences, share)
     counted = fit(sequences, train)
     return counted, *evaluate(counted, sequences, train)

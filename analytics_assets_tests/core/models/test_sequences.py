@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analytics_assets.core.features.engine import open_engine
-from analytics_assets.core.models.sequences import OTHER, Vocabulary, load_sequences
+from analytics_assets.core.models.sequences import OTHER, SessionEvents, Vocabulary
 from analytics_assets.schemas import CLEAN_EVENTS
 from analytics_assets_tests.core.models.building import make_sequences
 
@@ -57,7 +57,7 @@ def test_order_and_sessions(tmp_path: Path, seed: int) -> None:
     for path, part in zip(files, (rows[:4], rows[4:]), strict=True):
         pq.write_table(pa.Table.from_pylist(part, CLEAN_EVENTS.arrow_schema()), path)
     with open_engine(tmp_path / "spill") as engine:
-        sequences = load_sequences(engine, files)
+        sequences = SessionEvents.load(engine, files, screens=False).sequences()
     assert sequences.vocabulary == ["a", "after midnight", "b", "open", "z"]
     names = [sequences.vocabulary[code] for code in sequences.codes]
     sessions = [names[start:end] for start, end in zip(sequences.offsets[:-1], sequences.offsets[1:], strict=True)]
@@ -89,9 +89,9 @@ def written(tmp_path: Path, names: list[str], *, noise: bool, classes: list[str]
     return path
 
 
-def shown(path: Path, tmp_path: Path, **how: Any) -> list[str]:
+def shown(path: Path, tmp_path: Path, people_only: bool = False, **how: Any) -> list[str]:
     with open_engine(tmp_path / "spill") as engine:
-        sequences = load_sequences(engine, [path], **how)
+        sequences = SessionEvents.load(engine, [path], people_only=people_only).sequences(**how)
     return [sequences.vocabulary[code] for code in sequences.codes]
 
 
