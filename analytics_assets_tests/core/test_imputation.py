@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analytics_assets.core.features import imputation
@@ -506,8 +506,12 @@ def expected_accuracy(events: list[Event], protocol: str, level: str, share: flo
     return {method: [sum(asked), *counts] for method, counts in found.items()}
 
 
+NOBODY = Event(country="United States", region="Illinois", city="Springfield", session_key="1")
+
+
 @settings(deadline=None, max_examples=5)
 @given(TABLES, st.integers(0, 3), st.sampled_from([0.3, 0.5, 1.0]))
+@example([replace(NOBODY, actor="user:b", region="Texas"), NOBODY], 1, 1.0)
 def test_accuracy_counts_what_masking_finds(events: list[Event], seed: int, share: float) -> None:
     with duckdb.connect(":memory:", config={"threads": 2}) as engine:
         results = imputation_accuracy(engine, load(engine, events), share=share, seed=seed)

@@ -397,6 +397,7 @@ def imputation_accuracy(
         Share of the sessions (of the actors) that are masked.
     seed : int
         Chooses which: a hash of the seed and the session's (actor's) name decides, so equal input masks the same.
+        Events without actor and device are nobody's, so that the protocol ``actor`` leaves them as they are.
         Of more than `MEASURED_PLACES` combinations another hash chooses the actors that are looked at.
 
     Returns
@@ -427,7 +428,7 @@ def _mask(engine: duckdb.DuckDBPyConnection, events: str, protocol: Protocol, sh
         f"""
         CREATE OR REPLACE TEMP TABLE place_rows AS
         SELECT actor, device_id, country AS delivered_country, region AS delivered_region, city AS delivered_city,
-            dma AS delivered_dma, coalesce(md5_number_lower(concat({int(seed)}, chr(31), {unit})) % 1000000
+            dma AS delivered_dma, coalesce(md5_number_lower('{int(seed)}' || chr(31) || {unit}) % 1000000
                 < {round(share * 1_000_000)}, false) AS masked, count(*) AS events
         FROM {events} GROUP BY ALL
         """
