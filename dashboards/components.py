@@ -66,8 +66,6 @@ class Tile:
         Full definition, shown on demand.
     trend : sequence of float
         Values of a sparkline, oldest first.
-    width : float
-        Share of the line, relative to the other tiles.
     change : float, optional
         Relative change, shown before the note; the page says against what.
     """
@@ -77,7 +75,6 @@ class Tile:
     note: str = ""
     meaning: str = ""
     trend: Sequence[float] = ()
-    width: float = 1
     change: float | None = None
 
 
@@ -325,9 +322,10 @@ def weekly_rhythm(
 
 
 def tiles(row: Sequence[Tile]) -> None:
-    """Headline figures side by side; Streamlit stacks them on a narrow screen."""
-    for column, tile in zip(st.columns([tile.width for tile in row]), row, strict=True):
-        with column:
+    """Headline figures side by side, in as many lines as their width needs."""
+    line = st.container(horizontal=True)
+    for tile in row:
+        with line.container(height="stretch"):
             is_compared = tile.change is not None
             st.metric(
                 tile.label,

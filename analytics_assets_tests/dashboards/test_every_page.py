@@ -234,7 +234,7 @@ def test_key_figures_are_those_of_the_files(served: Served, page: Chrome, built_
     def counted_in_files(rows: list[Row]) -> dict[str, str]:
         found = metrics(rows, visits_of(rows), "all")
         numbers = {name: f"{found[name.lower()]:,}" for name in ("Events", "Users", "Sessions")}
-        return {**numbers, "Average session, over sessions": text.duration(found["session_seconds_mean"])}
+        return {**numbers, "Average session": text.duration(found["session_seconds_mean"])}
 
     assert key_figures(page, served.full[APPS[0]]) == counted_in_files(rows)
     narrowed = [row for row in rows if row.observed("country") == "Germany" and row.time.year == 2021]

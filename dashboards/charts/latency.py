@@ -94,6 +94,11 @@ def percentiles_by_hour(rows: Sequence[Percentiles], *, title: str) -> go.Figure
         340,
         hovermode="closest",
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        xaxis={"title": {"text": "Hour of the day (UTC)"}, "tickvals": list(range(0, 24, 3)), "fixedrange": True},
+        xaxis={
+            "title": {"text": "Hour of the day (UTC)"},
+            "tickvals": list(range(0, 24, 3)),
+            "range": [-0.5, 23.5],
+            "fixedrange": True,
+        },
         yaxis=_axis(rows),
     )

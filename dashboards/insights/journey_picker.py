@@ -42,17 +42,15 @@ def pick(known: Sequence[str], start: str, *, runs_are_one: bool) -> list[str]:
         st.warning(f"The models do not know {shown}{more}; left out.", icon=":material/help:")
     journey = [name for name in asked if name in known][:LONGEST_JOURNEY] or [start]
     labels = dict(zip(known, event_names.event_labels(known, width=80), strict=True))
-    choice, *buttons = st.columns([5, 1, 1, 1], vertical_alignment="bottom")
-    with choice:
-        st.selectbox("Then comes", known, key=_NEXT_KEY, format_func=labels.__getitem__)
     actions = (
         ("Add", ":material/add:", _added, len(journey) >= LONGEST_JOURNEY),
         ("Undo", ":material/undo:", _shortened, len(journey) < 2),
         ("Start over", ":material/restart_alt:", _restarted, False),
     )
-    for column, (label, icon, change, disabled) in zip(buttons, actions, strict=True):
-        with column:
-            st.button(label, icon=icon, on_click=change, args=(journey,), disabled=disabled, width="stretch")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox("Then comes", known, key=_NEXT_KEY, format_func=labels.__getitem__)
+        for label, icon, change, disabled in actions:
+            st.button(label, icon=icon, on_click=change, args=(journey,), disabled=disabled)
     taken = [name for name, _ in itertools.groupby(journey)] if runs_are_one else journey
     st.markdown(" → ".join(text.code(event_names.readable(name)) for name in taken))
     if len(taken) < len(journey):

@@ -75,7 +75,12 @@ def _answer(scope: Scope, figures: Figures) -> str:
     if figures.top_events:
         name, number = figures.top_events[0]
         sentence += f"; {text.code(name)} alone is {text.share(text.ratio(number, figures.events))} of all events"
-    return sentence + "."
+    if figures.session_seconds_mean is None:
+        return sentence + "."
+    return (
+        f"{sentence}. A session lasts **{text.duration(figures.session_seconds_mean)}** on average; an average event "
+        f"lies in one of **{text.duration(figures.event_session_seconds_mean)}**."
+    )
 
 
 def _monthly_session_seconds(scope: Scope) -> list[float]:
@@ -118,7 +123,6 @@ def _tiles(scope: Scope, figures: Figures) -> None:
     def note(name: str, otherwise: str) -> str:
         return f"in {COMPARED_DAYS} days" if change(name) is not None else otherwise
 
-    event_seconds = f"over events: {text.duration(figures.event_session_seconds_mean)}"
     components.tiles(
         [
             Tile(
@@ -146,14 +150,13 @@ def _tiles(scope: Scope, figures: Figures) -> None:
                 change=change("sessions"),
             ),
             Tile(
-                "Average session, over sessions",
+                "Average session",
                 text.duration(figures.session_seconds_mean),
-                event_seconds if change("session_seconds_mean") is None else f"· {event_seconds}",
+                note("session_seconds_mean", "over sessions"),
                 f"{per_session['label']}: every session counts once. {per_event['label']}: a mean over "
                 f"{per_event['denominator']}, so long sessions weigh more. The line is the mean over "
                 "sessions by month.",
                 _monthly_session_seconds(scope),
-                width=1.4,
                 change=change("session_seconds_mean"),
             ),
         ]

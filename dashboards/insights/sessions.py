@@ -68,7 +68,7 @@ def _tiles(scope: Scope, figures: SessionFigures) -> None:
                 "Sessions that started in scope; one that crosses New Year counts once.",
             ),
             Tile(
-                "Average session, over sessions",
+                "Average session",
                 text.duration(figures.over_sessions.mean),
                 f"over events: {text.duration(figures.over_events.mean)}",
                 "Over sessions every session counts once. Over events every event counts once and carries the duration "
