@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import plotly.graph_objects as go
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboards.charts import activity, base, devices, geography, latency, segments, sessions
 from dashboards.charts.base import Bar
-from dashboards.charts.country_outlines import country_outlines
+from dashboards.charts.country_outlines import Ring, country_outlines, cut_at_antimeridian
 from dashboards.charts.country_places import country_places
 from dashboards.charts.geography import Country
 
@@ -179,6 +182,35 @@ def test_every_outline_is_closed_and_belongs_to_a_known_country() -> None:
         for ring in rings:
             assert len(ring) >= 4 and ring[0] == ring[-1]
             assert all(-180 <= longitude <= 180 and -60 <= latitude <= 84 for longitude, latitude in ring)
+            assert all(abs(one - other) < 180 for (one, _), (other, _) in pairwise(ring)), "no line crosses the map"
+
+
+def area(ring: Ring) -> float:
+    """Signed area in square degrees (shoelace formula)."""
+    return sum(x * v - u * y for (x, y), (u, v) in pairwise(ring)) / 2
+
+
+@given(
+    st.floats(-180, 179),
+    st.lists(st.tuples(st.floats(1, 80), st.floats(0.01, 1)), min_size=3, max_size=12),
+)
+def test_cutting_at_the_antimeridian_loses_no_land(centre: float, arms: list[tuple[float, float]]) -> None:
+    turn = 2 * math.pi / sum(step for _, step in arms)
+    angles = [turn * step for step in accumulate(step for _, step in arms)]
+    whole = [
+        (centre + reach * math.cos(angle), reach * math.sin(angle))
+        for (reach, _), angle in zip(arms, angles, strict=True)
+    ]
+    given_ring = tuple(((x + 180) % 360 - 180, y) for x, y in [*whole, whole[0]])
+    parts = cut_at_antimeridian(given_ring)
+    assert sum(area(part) for part in parts) == pytest.approx(area((*whole, whole[0])), abs=1e-6)
+    assert all(-180 <= x <= 180 for part in parts for x, _ in part)
+    assert all(part[0] == part[-1] for part in parts)
+
+
+def test_land_on_one_side_of_the_antimeridian_stays_as_it_is() -> None:
+    ring = ((170.0, 0.0), (180.0, 1.0), (175.0, 5.0), (170.0, 0.0))
+    assert cut_at_antimeridian(ring) == [ring]
 
 
 def test_latency_is_logarithmic_only_where_it_can_be() -> None:
