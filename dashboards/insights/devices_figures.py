@@ -33,6 +33,8 @@ MEASURES = {
 
 OTHER = "other"
 
+_STATISTICS = "count(value), count(*) - count(value), avg(value), quantile_cont(value, [0.5, 0.95, 0.99])"
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -151,9 +153,6 @@ class Latencies:
             sorted(by_country, key=lambda found: (-found.events, found.name is None, found.name or "")),
             sorted(by_hour, key=lambda found: found.name or ""),
         )
-
-
-_STATISTICS = "count(value), count(*) - count(value), avg(value), quantile_cont(value, [0.5, 0.95, 0.99])"
 
 
 def _latency(row: Sequence[Any]) -> Latency:
