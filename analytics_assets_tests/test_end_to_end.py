@@ -86,6 +86,7 @@ def test_all_published_files_exist(demo: Demo) -> None:
         metrics = read_json(lake.model(model) / "metrics.json")["metrics"]
         artefacts = {path.stem for path in (lake.model(model) / "series").iterdir()}
         assert {name for name, found in metrics.items() if found["fallback_reason"] is None} == artefacts, model
+    assert (lake.figures() / "daily-events-forecast.html").is_file()
     assert lake.spark_log().read_text().count("spark_dataset_overview") == len(YEARS)
     assert not lake.staging().exists() or not any(lake.staging().glob("event_chunks-*"))
 

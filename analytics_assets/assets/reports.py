@@ -231,15 +231,17 @@ class FigureConfig(dg.Config):
 
 @dg.asset(
     group_name="reports",
-    deps=["analysis_results"],
+    deps=["analysis_results", "forecast_leaderboard"],
     check_specs=figures_check_specs(),
-    code_version="1",
+    code_version="2",
     **attributes(document_schema(FIGURE_FIELDS), layer="report", kinds={"plotly"}),
 )
 @in_lake
 def figures(context: dg.AssetExecutionContext, config: FigureConfig, lake: LakeResource) -> dg.MaterializeResult:
-    """The main charts of the published figures as files: interactive pages that need no network, and images where a
-    browser is installed."""
+    """The main charts of the published figures and forecasts as files: interactive pages that need no network, and
+    images where a browser is installed."""
+    import pyarrow.parquet as pq
+
     from analytics_assets.core.reports import pages
     from analytics_assets.core.reports.charts import charts
 
@@ -250,7 +252,8 @@ def figures(context: dg.AssetExecutionContext, config: FigureConfig, lake: LakeR
         if not source.is_file():
             raise PipelineError(source, "there is no such file", "Materialize analysis_results first.")
         results = read_json(source)
-        drawn = charts(results)
+        forecasts = data.model("forecast_leaderboard") / "forecast.parquet"
+        drawn = charts(results, pq.read_table(forecasts).to_pylist() if forecasts.is_file() else [])
         empty_folder(staged)
         pages.write_pages(staged, drawn, results)
         written, digest = pages.addresses(staged), pages.digest(staged)

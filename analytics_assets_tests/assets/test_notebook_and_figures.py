@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -277,16 +277,35 @@ def full_results(made: Lake) -> dict[str, Any]:
     return results
 
 
+def forecast_row(model: str, day: date, mean: float, **intervals: float | None) -> dict[str, Any]:
+    known = datetime.combine(day, time()) - timedelta(days=1)
+    bands = {name: intervals.get(name) for name in ("lo80", "hi80", "lo95", "hi95")}
+    return {"metric": "events", "model": model, "date": day, "mean": mean, "trained_until": known, **bands}
+
+
 def test_every_chart_draws_the_numbers_of_its_source(made: Lake) -> None:
     results = full_results(made)
-    found: dict[str, Chart] = {chart.name: chart for chart in charts(results)}
-    assert len(found) == 13
+    until = date.fromisoformat(results["lists"]["daily"][-2]["date"])
+    best = {"model": "ets", "coverage95": 0.9, "points": 1_200}
+    results["models"]["forecast_leaderboard"] = {"best": {"events": best}}
+    tomorrow = until + timedelta(days=1)
+    forecasts = [forecast_row(model, tomorrow, mean, lo80=8, hi80=13) for model, mean in (("naive", 7), ("ets", 9))]
+    found: dict[str, Chart] = {chart.name: chart for chart in charts(results, forecasts)}
+    assert len(found) == 14
+    assert {*found} - {chart.name for chart in charts(results)} == {"daily-events-forecast"}
 
     def values(name: str, axis: str, trace: int = 0) -> list[Any]:
         return list(found[name].figure.data[trace][axis])
 
     lists = results["lists"]
     assert values("daily-events", "y") == [row["events"] for row in lists["daily"]]
+    forecast = found["daily-events-forecast"]
+    band, history, expected = forecast.figure.data
+    assert (band.name, list(band.y)) == ("80 % interval", [13, 8]), "the wider interval is withheld"
+    days = lists["daily"][:-1]
+    assert list(history.y) == [row["events"] for row in days] and history.x[-1] == until.isoformat()
+    assert list(expected.x) == [until.isoformat(), tomorrow.isoformat()] and list(expected.y) == [days[-1]["events"], 9]
+    assert "by ets" in forecast.population and "90.0 % of 1,200" in forecast.population
     assert sum(map(sum, values("hours-of-the-week", "z", 1))) == sum(row["events"] for row in lists["weekday_hours"])
     for chart, name, number in (
         ("frequent-events", "top_events", "events"), ("entry-events", "entry_events", "sessions"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from analytics_assets.core.intervals import wilson
@@ -32,6 +33,13 @@ NEXT_EVENT_MODELS = {
     "xgboost_next_event": "XGBoost",
 }
 BASELINES = {"most_frequent": "Most frequent event (baseline)", "repeat_last": "Same event again (baseline)"}
+
+
+FORECAST_METRIC = "events"
+"""The forecast series: what the chart of all days shows."""
+
+HISTORY_DAYS = 120
+"""Days drawn before a forecast: four times its longest horizon, so that weeks and the trend are seen."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,11 @@ class Chart:
     figure: go.Figure
 
 
-def charts(results: Mapping[str, Any]) -> list[Chart]:
-    """Charts of a results file; one whose figures are not in it is left out."""
+def charts(results: Mapping[str, Any], forecasts: Sequence[Row] = ()) -> list[Chart]:
+    """Charts of a results file, and of rows of ``FORECASTS``; one whose figures are not in them is left out."""
     makers: tuple[Callable[[Mapping[str, Any]], Chart | None], ...] = (
         _daily,
+        partial(_forecast, forecasts=forecasts),
         _week,
         *(_ranking(*ranking) for ranking in _RANKINGS),
         _funnels,
@@ -102,6 +111,52 @@ def _daily(results: Mapping[str, Any]) -> Chart | None:
         _source(results, "daily"),
         rows,
         activity.daily_events(rows),
+    )
+
+
+def _forecast(results: Mapping[str, Any], *, forecasts: Sequence[Row]) -> Chart | None:
+    """The forecast that was nearest in the backtest, after the days that it was learned from."""
+    from dashboards import text
+    from dashboards.charts import forecasts as drawing
+
+    best = results["models"].get("forecast_leaderboard", {}).get("best", {}).get(FORECAST_METRIC)
+    found = [row for row in forecasts if best and (row["metric"], row["model"]) == (FORECAST_METRIC, best["model"])]
+    if not found:
+        return None
+    found.sort(key=lambda row: row["date"])
+    until = found[0]["trained_until"].date().isoformat()
+    known = [row for row in results["lists"]["daily"] if row["date"] <= until][-HISTORY_DAYS:]
+    names = ("mean", "lo80", "hi80", "lo95", "hi95")
+    rows: list[Row] = [{"date": row["date"], "events": row["events"], **dict.fromkeys(names)} for row in known]
+    rows += [{"date": row["date"].isoformat(), "events": None, **{name: row[name] for name in names}} for row in found]
+    expected = [
+        drawing.Expected(
+            row["date"],
+            row["mean"],
+            {
+                level: None if row[f"lo{level}"] is None else (row[f"lo{level}"], row[f"hi{level}"])
+                for level in drawing.BANDS
+            },
+        )
+        for row in rows[len(known) :]
+    ]
+    held = best["coverage95"]
+    return Chart(
+        "daily-events-forecast",
+        "Events expected on the next days",
+        "events per UTC day, with 80 and 95 % intervals",
+        f"learned until {until} by {best['model']}, which was nearest in the backtest"
+        + ("" if held is None else f"; its 95 % interval held {text.exact_share(held)} of {best['points']:,} outcomes"),
+        "forecast_leaderboard",
+        rows,
+        drawing.forecast(
+            [(row["date"], row["events"]) for row in rows[: len(known)]],
+            expected,
+            title="daily events",
+            unit="events",
+            step="day",
+            from_zero=True,
+        ),
     )
 
 
