@@ -27,8 +27,9 @@ demo: $(VENV)/.ready ## Materialize every asset, on sample data when raw/ is emp
 up: $(VENV)/.ready ## Serve the Dagster UI and both dashboards on 127.0.0.1
 	@exec $(BIN)/analytics up
 
+# One process more than cores of a small machine: tests wait for servers, browsers and starts of Java.
 test: $(VENV)/.ready lint ## Run lint and all tests
-	$(BIN)/python -m pytest analytics_assets_tests --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest analytics_assets_tests --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/.ready ## Check style and types
 	$(BIN)/ruff check .
