@@ -7,6 +7,7 @@ generated exports.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,10 @@ os.environ.pop("DAGSTER_HOME", None)
 os.environ["ANALYTICS_PII_KEY"] = "a key for tests, not for persons"
 # Small data: two thirds of the CPU time of Spark's Java process, which most of these tests wait for.
 SPARK_JAVA_OPTIONS = os.environ["ANALYTICS_SPARK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+# A job in the background ignores Ctrl-C, and Dagster then has this process and all that it starts ignore SIGTERM, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 

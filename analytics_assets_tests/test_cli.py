@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from analytics_assets.core.errors import PipelineError
 from analytics_assets.core.lake import Lake
 from analytics_assets.sample import generator
 from analytics_assets.sample.generator import SampleConfig
-from analytics_assets_tests.conftest import run_analytics
+from analytics_assets_tests.conftest import run_analytics, run_as_user
 
 SMALL = SampleConfig(events=1_000, users=10)
 
@@ -37,6 +38,13 @@ def test_a_bad_export_fails_the_demo_and_names_the_file(lake: Lake) -> None:
     assert result.returncode == 1
     assert f"Failed: event_chunks: {path}" in result.stdout and "is not JSON" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_the_demo_ends_under_a_parent_that_ignores_the_signal_to_end(lake: Lake) -> None:
+    deliver(lake, "2024/export.json", "hello")
+    demo = (sys.executable, "-m", "analytics_assets.cli.main", "demo")
+    result = run_as_user("sh", "-c", "trap '' TERM; exec \"$@\"", "sh", *demo, data_dir=lake.root, timeout=300)
+    assert result.returncode == 1 and "Failed: event_chunks" in result.stdout
 
 
 def test_sample_data_never_joins_real_exports(lake: Lake) -> None:

@@ -5,6 +5,7 @@ Put here: options and their help. Keep out: what a command does (the other modul
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -27,6 +28,10 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """User Analytics & Predictive Modeling Pipeline. The lake is ANALYTICS_DATA_DIR, else ./data."""
+    # Dagster ends its helpers by this signal. Ignoring it is inherited, as from a parent that does so: they would live
+    # on after every step and hold the output open.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @main.command()
